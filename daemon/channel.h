@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef SVAD_CHANNEL_H
+#define SVAD_CHANNEL_H
+/*
+ * The channel between the supervisor and each of its children: a SOCK_SEQPACKET pair, fd 3 in the child. One packet is a
+ * struct chan_hdr, then len bytes, with up to CHAN_MAX_FDS fds. The child's end is non-blocking; so is the supervisor's.
+ * EOF in the child: the supervisor is gone; the child drains what it can and exits. EOF in the supervisor: the child is dying.
+ */
+#include <stdint.h>
+#include <sys/types.h>
+
+#define CHAN_FD 3
+#define CHAN_MAX 65536u
+#define CHAN_MAX_FDS 4u
+
+enum chan_type {
+	/* supervisor -> broker, simdev */
+	CHAN_CONFIG = 1, /* one fd: memfd with config_to_text(); arg: sequence number. The first one comes before all else */
+	CHAN_BACKEND = 2, /* one fd: the broker's or the device's end of their control socket; arg: generation (of simdev). Again whenever the other side was restarted */
+	CHAN_SHUTDOWN = 3, /* arg: deadline in ms; broker: drain all, then CHAN_DONE and exit; simdev: exit */
+	/* supervisor -> broker */
+	CHAN_LISTEN = 4, /* two fds: listening client socket, listening admin socket */
+	CHAN_RELOAD_RESULT = 5, /* arg: 0 or errno; payload: text; answers CHAN_RELOAD */
+	CHAN_INFO = 6, /* payload: struct chan_info */
+
+	/* broker, simdev -> supervisor */
+	CHAN_READY = 16,
+	CHAN_LOG = 17, /* arg: level; payload: see log.c */
+	CHAN_PING = 18, /* the loop turns; at least every second */
+	/* broker -> supervisor */
+	CHAN_STATUS = 19, /* payload: one line for sd_notify STATUS= */
+	CHAN_RELOAD = 20, /* an administrator asks to reload */
+	CHAN_CONFIG_ACK = 21, /* arg: sequence number << 32 | errno; payload: text when refused */
+	CHAN_DONE = 22, /* arg: bonds that would not drain; payload: text naming them, a line each */
+};
+
+struct chan_hdr {
+	uint32_t type;
+	uint32_t len;
+	uint64_t arg;
+};
+
+struct chan_info {
+	uint32_t broker_restarts;
+	uint32_t daemon_uid; /* the uid the supervisor runs as */
+	uint64_t started_ns; /* CLOCK_MONOTONIC */
+};
+
+/* Sends one message; the fds are lent. 0, -EAGAIN when the peer does not read, -EPIPE, other -errno. */
+int chan_send(int fd, enum chan_type type, uint64_t arg, const void *payload, uint32_t len, const int *fds, unsigned n_fds);
+
+/* Receives one message into buf (CHAN_MAX bytes): payload length and *ret_hdr, fds (CLOEXEC, -1 padded) in ret_fds[CHAN_MAX_FDS]; -EAGAIN;
+ * -ECONNRESET on EOF; -EBADMSG on a malformed one (its fds closed). */
+ssize_t chan_recv(int fd, struct chan_hdr *ret_hdr, void *buf, int ret_fds[CHAN_MAX_FDS]);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef SVAD_CONFIG_H
+#define SVAD_CONFIG_H
+/*
+ * Configuration: INI files read with inih, one table {section, key, parser, field}. The supervisor reads the files and names
+ * file:line for each mistake; the broker and simdev parse the same settings again from the text that it hands them
+ * (config_to_text), never from disk. A struct config is immutable once loaded; sharing it needs no lock.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum config_backend { BACKEND_SIM = 0, BACKEND_KMOD = 1 };
+enum config_stop { STOP_FLUSHED = 0, STOP_CLEAN = 1, STOP_NONE = 2 };
+
+struct config_device { /* [device "NAME"]; with backend = sim each is one simulated device, with kmod settings for a real one */
+	char *name;            /* [A-Za-z0-9._:-]{1,63} */
+	uint32_t engines;      /* sim: 1..64, default 2 */
+	enum config_stop stop; /* sim: flushed | clean | none, default flushed */
+	bool reset;            /* sim: can be reset, default yes */
+	int32_t numa_node;     /* sim: -1 default */
+	uint64_t operations;   /* sim: "copy fill crc32c compare nop", default all */
+	uint64_t capabilities; /* sim: "stall" | "pri" | "ats" in any mix, default stall; SVAB_DEV_CAP_* bits */
+	uint32_t max_bonds;    /* 0: no limit of its own */
+	uint32_t drain_deadline_ms; /* 0: [drain] deadline */
+	uint32_t pasid_bits;   /* sim: 1..20, default 16 */
+};
+
+struct config_range { uint32_t first, last; };
+
+struct config_policy { /* [policy "NAME"]; see policy.h for how they combine */
+	char *name;
+	bool any_uid;                  /* uid = * */
+	struct config_range *uids;     /* uid = 1000 1005-1010 alice (names are resolved when read) */
+	size_t n_uids;
+	struct config_range *gids;     /* gid = ...: primary or supplementary */
+	size_t n_gids;
+	char **devices;                /* devices = GLOB..., fnmatch(3) */
+	size_t n_devices;
+	bool deny;                     /* allow = no */
+	uint32_t bonds_per_client;     /* 0: [limits] */
+	uint32_t bonds_per_uid;        /* 0: [limits] */
+};
+
+struct config {
+	char *origin; /* first file read, for people */
+
+	/* [daemon] */
+	enum config_backend backend;   /* backend = sim | kmod, default sim */
+	char *user;                    /* user = svad: whom broker and simdev run as when the supervisor is root */
+	char *runtime_dir;             /* default: /run/svad for root, $XDG_RUNTIME_DIR/svad else */
+	char *socket;                  /* default: RUNTIME_DIR/svad.sock */
+	mode_t socket_mode;            /* 0666 */
+	char *socket_group;            /* "" */
+	char *admin_socket;            /* default: RUNTIME_DIR/admin.sock */
+	mode_t admin_socket_mode;      /* 0600 */
+	char *admin_socket_group;      /* "" */
+	int log_level;                 /* log_level = err|warning|notice|info|debug; LOG_* of syslog.h, default info */
+	uint32_t reconnect_grace_ms;   /* 10000: how long a restarted broker waits for the owners of the contexts it found */
+	uint32_t restart_backoff_min_ms; /* 50 */
+	uint32_t restart_backoff_max_ms; /* 5000 */
+
+	/* [limits]; each 1..UINT32_MAX */
+	uint32_t connections;          /* 16384 in all */
+	uint32_t connections_per_uid;  /* 4096 */
+	uint32_t requests_in_flight;   /* 64 per connection */
+	uint32_t requests_per_second;  /* 20000 per connection; above: answered RESOURCE_EXHAUSTED */
+	uint32_t bonds_per_client;     /* 64 */
+	uint32_t bonds_per_uid;        /* 16384 */
+	uint32_t backlog_bytes;        /* 262144 per connection: unread replies; above: the connection is closed */
+	uint32_t event_backlog;        /* 4096 per subscriber: above: EVENT_LOST */
+
+	/* [drain] */
+	uint32_t drain_deadline_ms;    /* 2000 */
+	uint32_t shutdown_deadline_ms; /* 10000 */
+
+	/* [sim] */
+	char *fault_socket;            /* path; "" (default): no fault injection at all */
+	bool procmap_query;            /* yes; no: parse /proc/PID/maps as on kernels before 6.11 */
+
+	struct config_device *devices; /* with backend = sim and none configured: sim0 (2 engines, flushed) and sim1 (clean) */
+	size_t n_devices;
+	struct config_policy *policies;
+	size_t n_policies;
+};
+
+/* Mistakes, in the order of the files: "file:line: what is wrong; what to write instead". */
+struct config_errors {
+	char **lines;
+	size_t n;
+};
+void config_errors_clear(struct config_errors *errors);
+
+/* Reads path (NULL: the built-in default SYSCONFDIR/svad/svad.conf, which may be absent) and then path + ".d"/ *.conf in order of name.
+ * 0 and *ret; -EINVAL with errors filled (all of them, not the first); -errno when a named file cannot be read (also in errors).
+ * Checks whatever can be known without running: duplicates, unknown keys and sections, ranges, users, globs, socket path length. */
+int config_load(const char *path, struct config **ret, struct config_errors *errors);
+
+/* The effective settings as one INI text that config_from_text() reads back to an equal struct. malloc()ed; NULL: no memory. */
+char *config_to_text(const struct config *config);
+int config_from_text(const char *text, size_t len, struct config **ret, struct config_errors *errors);
+
+/* Keys that a running daemon cannot change (sockets, user, backend, [sim], the simulated devices): 0, or -EBUSY and in why (malloc()ed) the keys that
+ * differ. */
+int config_reloadable(const struct config *now, const struct config *next, char **ret_why);
+
+const struct config_device *config_device(const struct config *config, const char *name); /* NULL: none */
+void config_free(struct config *config); /* NULL is fine */
+
+#endif
