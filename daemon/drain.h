@@ -28,8 +28,14 @@ enum drain_input {
 
 struct drain;
 
-/* Called by drain_input() only, in the order of the members, so the order of a teardown stands in one place. Each may be NULL.
- * stop and flush are asynchronous: they start the work and its end comes back as an input, possibly from within the call. */
+/* Called by drain_input() only. Each may be NULL. stop and flush are asynchronous: they start the work and its end comes back
+ * as an input, possibly from within the call; so they are always the last that one input does. What each input does, in order:
+ *   BEGIN                       revoke_portal, report, stop
+ *   STOPPED_FLUSHED             report, flush
+ *   STOPPED_CLEAN, FLUSHED_ALL, RESET
+ *                               invalidate, release, report, the waiters, finished
+ *   STOP_FAILED, DEADLINE       cut, report, the waiters
+ *   RETRY                       stop */
 struct drain_ops {
 	void (*revoke_portal)(struct drain *d); /* the client's mapping goes first: no new work */
 	void (*stop)(struct drain *d); /* ask the device */
@@ -45,6 +51,7 @@ struct drain_waiter {
 	struct drain_waiter *next, **link;
 	/* Called once: state is CLEAN or QUARANTINED. The waiter is off the list already and may be freed here. */
 	void (*done)(struct drain_waiter *w, enum svab_pasid_state state, uint64_t took_ns);
+	bool clean_only; /* QUARANTINED is not an answer for this one */
 };
 
 struct drain {
