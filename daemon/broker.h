@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef SVAD_BROKER_H
+#define SVAD_BROKER_H
+/*
+ * The broker's one object. Its memory holds no truth of its own: connections are in the kernel, lifetimes in pidfds, contexts, grants,
+ * bonds and their states in the backend's list, settings in the supervisor. All of it belongs to the loop's one thread.
+ *
+ *   user --- charges of ---> client --- owns ---> ctx --- has ---> hold --- on ---> bond --- of ---> device
+ *                              |                                 (a grant and, once BOUND, its bond)
+ *                             conn
+ */
+#include <uv.h>
+
+#include "../proto/wire.h"
+#include "backend.h"
+#include "channel.h"
+#include "config.h"
+#include "idmap.h"
+#include "list.h"
+
+struct client;
+struct conn;
+struct listener;
+
+struct counters {
+	uint64_t connections, connections_refused, accept_failures;
+	uint64_t requests, requests_refused, bad_messages, rate_limited;
+	uint64_t grants, bonds, drains, quarantines, quarantines_ended;
+	uint64_t faults, stop_failures, clients_gone, events_sent, events_lost, reloads, logs_lost;
+};
+
+struct broker {
+	uv_loop_t loop;
+	struct config *config;
+	struct chan_info info;
+	struct counters counters;
+
+	int chan;
+	uv_poll_t chan_poll;
+	uv_timer_t tick;
+	void *chan_buf;
+
+	struct listener *listen_client, *listen_admin;
+	struct backend *backend;
+	struct svab_info backend_info;
+	struct list info_waiters; /* requests that wait for backend_info (struct stats_op) */
+
+	struct idmap users; /* by uid */
+	struct idmap clients; /* by id */
+	struct idmap ctxs; /* by cookie */
+	struct idmap bonds; /* by id */
+	struct list client_list; /* by id, ascending */
+	struct list bond_list; /* by id, ascending */
+	struct list device_list;
+	struct list conns;
+	struct list watchers; /* administrators that watch */
+	uint64_t last_client_id, last_grant_id;
+	uint32_t generation; /* of the last listing: what a listing did not name is gone */
+	unsigned n_conns;
+	unsigned n_draining, n_quarantined;
+
+	struct conn *reload_conn; /* who asked for the reload under way */
+	uint64_t reload_id;
+	bool ready, shutting_down, shutdown_done;
+	uint64_t shutdown_at_ns;
+
+	/* One packet at a time is received, decoded and answered: these serve them all. */
+	unsigned char *rx, *tx;
+	struct wire_arena arena;
+};
+
+static inline uint64_t now_ns(void)
+{
+	return uv_hrtime(); /* CLOCK_MONOTONIC on Linux */
+}
+
+/* Checks whether a shutdown under way has nothing left to wait for. */
+void broker_maybe_done(struct broker *broker);
+/* Adopts the contexts' owners' time of grace after a listing (broker.c). */
+void broker_load_numa(struct broker *broker);
+
+extern const struct backend_handler broker_backend_handler;
+int backend_sim_new(uv_loop_t *loop, const struct backend_handler *handler, void *userdata, struct backend **ret);
+int backend_sim_attach(struct backend *backend, int fd, uint64_t generation); /* takes fd */
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef SVAD_DEVICE_H
+#define SVAD_DEVICE_H
+/* What the broker knows of a device, all of it from the backend; and the choice among several. */
+#include "broker.h"
+
+struct client;
+
+struct device {
+	struct list link; /* broker->device_list, by id */
+	struct broker *broker;
+	struct svab_dev_info info;
+	uint32_t generation;
+	uint32_t holds; /* grants and bonds: its load */
+	bool resetting;
+};
+
+struct device *device_find(struct broker *broker, uint32_t id);
+struct device *device_find_name(struct broker *broker, const char *name);
+/* Adds or refreshes. NULL: no memory. */
+struct device *device_update(struct broker *broker, const struct svab_dev_info *info);
+/* Forgets devices that the last listing did not name and that nothing holds. */
+void device_sweep(struct broker *broker);
+
+Svad__V1__DeviceHealth device_health(const struct device *device);
+/* Why it is not HEALTH_OK and what to do; "" when it is. */
+void device_reason(const struct device *device, char *buf, size_t size);
+
+/* Among the devices that have all operations and capabilities, that policy allows and that can be bound at all: healthy before
+ * degraded, then nearest to numa_node (-1: any), then least loaded for its engines, then lowest id. NULL: none; ret_refused then tells whether
+ * one would have done but for policy. */
+struct device *device_select(struct broker *broker, struct client *client, uint64_t operations, uint64_t capabilities, int numa_node,
+			     bool *ret_refused);
+
+/* Distance of two NUMA nodes as the firmware tells it (sysfs), 10 for the same, 20 where nothing is known. */
+int numa_distance(int from, int to);
+void numa_load(void);
+
+#endif

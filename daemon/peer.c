@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "peer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+/*
+ * Kernels before 6.5. The pid of SO_PEERCRED may have died and been given away before pidfd_open() ran. What makes the pair one
+ * process: the pidfd is taken first; then the socket still has its other end (a process that dies closes it, unless it gave the socket to another,
+ * who then is as good a peer), the pidfd's process is alive, and it has the credentials of the connection.
+ */
+static int peer_pidfd_fallback(int sock, const struct ucred *cred, int *ret)
+{
+	struct pollfd p = { .fd = sock, .events = POLLIN };
+	char path[32];
+	struct stat st;
+	int fd, r = -ESRCH;
+
+	fd = (int)syscall(SYS_pidfd_open, cred->pid, 0);
+	if (fd < 0)
+		return errno == EINVAL ? -ESRCH : -errno;
+
+	if (poll(&p, 1, 0) < 0 || (p.revents & (POLLHUP | POLLERR)))
+		goto out;
+	snprintf(path, sizeof(path), "/proc/%d", (int)cred->pid);
+	if (stat(path, &st) < 0)
+		goto out;
+	/* A process that is not dumpable shows as root's. */
+	if (st.st_uid != cred->uid && st.st_uid != 0)
+		goto out;
+	p = (struct pollfd) { .fd = fd, .events = POLLIN };
+	if (poll(&p, 1, 0) != 0)
+		goto out;
+	*ret = fd;
+	return 0;
+out:
+	close(fd);
+	return r;
+}
+
+int peer_identify(int sock, int force_fallback, struct peer *ret)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	uint64_t cookie = 0;
+	int pidfd = -1, r;
+
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return -errno;
+	if (cred.pid <= 0)
+		return -ESRCH; /* of a pid namespace that we cannot see into */
+
+	len = sizeof(pidfd);
+	if (force_fallback || getsockopt(sock, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) < 0) {
+		r = force_fallback ? -ENOPROTOOPT : -errno;
+		if (r == -ENOPROTOOPT)
+			r = peer_pidfd_fallback(sock, &cred, &pidfd);
+		else if (r == -EINVAL || r == -ENODATA)
+			r = -ESRCH; /* reaped: kernels differ in how they say it */
+		if (r < 0)
+			return r;
+	}
+	/* The pidfd of an accepted socket comes without CLOEXEC on some kernels. */
+	if (fcntl(pidfd, F_SETFD, FD_CLOEXEC) < 0) {
+		r = -errno;
+		close(pidfd);
+		return r;
+	}
+
+	len = sizeof(cookie);
+	if (getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) < 0)
+		cookie = 0;
+
+	*ret = (struct peer) {
+		.pid = cred.pid,
+		.uid = cred.uid,
+		.gid = cred.gid,
+		.pidfd = pidfd,
+		.netns_cookie = cookie,
+	};
+	return 0;
+}
+
+int peer_groups(int sock, gid_t **ret_groups, size_t *ret_n)
+{
+	socklen_t len = 0;
+	gid_t *groups;
+
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, NULL, &len) == 0) {
+		*ret_groups = NULL;
+		*ret_n = 0;
+		return 0;
+	}
+	if (errno != ERANGE)
+		return -errno;
+	groups = malloc(len);
+	if (!groups)
+		return -ENOMEM;
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, groups, &len) < 0) {
+		int r = -errno;
+
+		free(groups);
+		return r;
+	}
+	*ret_groups = groups;
+	*ret_n = len / sizeof(gid_t);
+	return 0;
+}
+
+void peer_comm(pid_t pid, char *buf, size_t size)
+{
+	char path[40];
+	ssize_t n, i;
+	int fd;
+
+	buf[0] = '\0';
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	n = read(fd, buf, size - 1);
+	close(fd);
+	if (n <= 0)
+		n = 0;
+	else if (buf[n - 1] == '\n')
+		n--;
+	buf[n] = '\0';
+	/* A name is its owner's to choose: it reaches terminals and protobuf strings. */
+	for (i = 0; i < n; i++)
+		if (buf[i] < 0x20 || buf[i] > 0x7e)
+			buf[i] = '?';
+}
