@@ -60,6 +60,7 @@ struct config {
 	uint32_t reconnect_grace_ms;   /* 10000: how long a restarted broker waits for the owners of the contexts it found */
 	uint32_t restart_backoff_min_ms; /* 50 */
 	uint32_t restart_backoff_max_ms; /* 5000 */
+	uint32_t child_timeout_ms;     /* 10000: a child that does not ping for so long is killed and started anew */
 
 	/* [limits]; each 1..UINT32_MAX */
 	uint32_t connections;          /* 16384 in all */
