@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+# ---- libsvaclient -----------------------------------------------------------------------------
+
+lib_LTLIBRARIES += libsvaclient.la
+libsvaclient_la_SOURCES = \
+	client/lib/sva.c
+libsvaclient_la_LIBADD = libsvadproto.la $(PROTOBUF_C_LIBS)
+# current:revision:age. A new function: current+1:0:age+1. Anything removed or changed: never, in SVACLIENT_1.
+libsvaclient_la_LDFLAGS = \
+	-pthread $(VARIANT_LDFLAGS) \
+	-version-info 1:0:0 \
+	-Wl,--version-script=$(top_srcdir)/client/lib/libsvaclient.map
+EXTRA_libsvaclient_la_DEPENDENCIES = client/lib/libsvaclient.map
+EXTRA_DIST += client/lib/libsvaclient.map
+
+svaincludedir = $(includedir)/sva
+svainclude_HEADERS = \
+	client/lib/sva/demo_accel.h \
+	client/lib/sva/queue.h \
+	client/lib/sva/sva.h \
+	kmod/svabroker.h
+
+# As installed, so that programs in the tree write #include <sva/svabroker.h> as others do.
+include/sva/svabroker.h: $(top_srcdir)/kmod/svabroker.h
+	$(AM_V_at)$(MKDIR_P) include/sva
+	$(AM_V_GEN)cp $(top_srcdir)/kmod/svabroker.h $@
+BUILT_SOURCES += include/sva/svabroker.h
+CLEANFILES += include/sva/svabroker.h
+
+pkgconfigdir = $(libdir)/pkgconfig
+pkgconfig_DATA = client/lib/libsvaclient.pc
+
+# ---- svadctl ----------------------------------------------------------------------------------
+
+bin_PROGRAMS += svadctl
+svadctl_SOURCES = \
+	client/ctl/args.c \
+	client/ctl/ctl.h \
+	client/ctl/json.c \
+	client/ctl/json.h \
+	client/ctl/main.c \
+	client/ctl/names.c \
+	client/ctl/names.h \
+	client/ctl/rpc.c \
+	client/ctl/rpc.h \
+	client/ctl/table.c \
+	client/ctl/table.h \
+	client/ctl/term.c \
+	client/ctl/term.h \
+	client/ctl/units.c \
+	client/ctl/units.h
+svadctl_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+svadctl_LDADD = libsvad-common.la libsvadproto.la $(PROTOBUF_C_LIBS) $(JANSSON_LIBS)
+
+# ---- examples and demo ------------------------------------------------------------------------
+
+noinst_PROGRAMS += hello-sva
+hello_sva_SOURCES = client/examples/hello-sva.c
+hello_sva_LDADD = libsvaclient.la
+
+noinst_PROGRAMS += svad-demo
+svad_demo_SOURCES = \
+	client/demo/main.c
+svad_demo_LDADD = libsvaclient.la libsvadproto.la $(PROTOBUF_C_LIBS)

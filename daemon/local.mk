@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Three programs: svad (the supervisor), svad-broker, svad-simdev.
+
+# What they share, and what the unit tests and `svadctl config check` link.
+noinst_LTLIBRARIES += libsvad-common.la
+libsvad_common_la_SOURCES = \
+	daemon/channel.c \
+	daemon/channel.h \
+	daemon/config.c \
+	daemon/config.h \
+	daemon/config_text.c \
+	daemon/drain.c \
+	daemon/drain.h \
+	daemon/idmap.c \
+	daemon/idmap.h \
+	daemon/list.h \
+	daemon/log.c \
+	daemon/log.h \
+	daemon/policy.c \
+	daemon/policy.h
+libsvad_common_la_CFLAGS = $(AM_CFLAGS) $(INIH_CFLAGS) $(LIBSYSTEMD_CFLAGS)
+libsvad_common_la_LIBADD = $(INIH_LIBS) $(LIBSYSTEMD_LIBS)
+libsvad_common_la_LDFLAGS =
+
+sbin_PROGRAMS += svad
+svad_SOURCES = \
+	daemon/listen.c \
+	daemon/listen.h \
+	daemon/main.c \
+	daemon/notify.c \
+	daemon/notify.h \
+	daemon/spawn.c \
+	daemon/spawn.h \
+	daemon/supervisor.c \
+	daemon/supervisor.h
+svad_CFLAGS = $(AM_CFLAGS) $(LIBUV_CFLAGS) $(LIBSYSTEMD_CFLAGS)
+svad_LDADD = libsvad-common.la $(LIBUV_LIBS) $(LIBSYSTEMD_LIBS)
+
+pkglibexec_PROGRAMS += svad-broker
+svad_broker_SOURCES = \
+	daemon/backend.h \
+	daemon/bond.h \
+	daemon/broker.h \
+	daemon/broker_main.c \
+	daemon/client.c \
+	daemon/client.h \
+	daemon/conn.h \
+	daemon/device.h \
+	daemon/events.h \
+	daemon/peer.c \
+	daemon/peer.h \
+	daemon/user.c \
+	daemon/user.h
+svad_broker_CFLAGS = $(AM_CFLAGS) $(LIBUV_CFLAGS) $(SECCOMP_CFLAGS)
+svad_broker_LDADD = libsvad-common.la libsvadproto.la $(LIBUV_LIBS) $(SECCOMP_LIBS) $(PROTOBUF_C_LIBS)
+
+pkglibexec_PROGRAMS += svad-simdev
+svad_simdev_SOURCES = \
+	daemon/sim_main.c
+svad_simdev_CFLAGS = $(AM_CFLAGS) $(LIBUV_CFLAGS) $(SECCOMP_CFLAGS)
+svad_simdev_LDADD = libsvad-common.la $(LIBUV_LIBS) $(SECCOMP_LIBS)

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Every suite writes TAP, so that automake counts each test in it. A suite in C: one check_PROGRAMS line, its sources, and
+# $(TEST_LIBS) plus what it tests. Run one with: make check-TESTS TESTS=test-wire, or by hand: ./test-wire [CASE...]
+
+LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+LOG_DRIVER_FLAGS = --merge
+TEST_EXTENSIONS = .sh
+SH_LOG_DRIVER = $(LOG_DRIVER)
+SH_LOG_DRIVER_FLAGS = $(LOG_DRIVER_FLAGS)
+SH_LOG_COMPILER = $(BASH_FOR_TESTS)
+BASH_FOR_TESTS = bash
+
+AM_TESTS_ENVIRONMENT = \
+	SVAD_BUILDDIR='$(abs_top_builddir)'; export SVAD_BUILDDIR; \
+	SVAD_SRCDIR='$(abs_top_srcdir)'; export SVAD_SRCDIR;
+
+EXTRA_DIST += tests/run-all
+
+if HAVE_CHECK
+
+check_LTLIBRARIES += libtap.la
+libtap_la_SOURCES = tests/tap.c tests/tap.h
+libtap_la_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+libtap_la_LIBADD = $(CHECK_LIBS)
+libtap_la_LDFLAGS =
+
+TEST_CPPFLAGS = $(AM_CPPFLAGS) -iquote $(top_srcdir)/tests
+TEST_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+TEST_LIBS = libtap.la $(CHECK_LIBS)
+
+# ---- unit tests -------------------------------------------------------------------------------
+
+UNIT_TESTS = \
+	test-tap
+
+test_tap_SOURCES = tests/unit/test-tap.c
+test_tap_CPPFLAGS = $(TEST_CPPFLAGS)
+test_tap_CFLAGS = $(TEST_CFLAGS)
+test_tap_LDADD = $(TEST_LIBS)
+
+# ---- system tests: real processes on the simulated device ---------------------------------------
+
+SYSTEM_TESTS =
+
+check_PROGRAMS += $(UNIT_TESTS) $(SYSTEM_TESTS)
+TESTS += $(UNIT_TESTS) $(SYSTEM_TESTS)
+
+endif HAVE_CHECK
