@@ -17,6 +17,7 @@ struct bond {
 	struct drain drain;
 	uint32_t pasid;
 	uint32_t generation;
+	bool counted_draining, counted_quarantined; /* in the broker's two counts */
 	uint64_t bound_ns;
 	uint64_t faults;
 	uint64_t client; /* who bound it first, for people; the client may be gone */

@@ -70,7 +70,7 @@ struct client *client_find(struct broker *broker, uint64_t id);
 void client_end(struct client *client, enum svab_cause cause);
 /* Its connection broke on our side: it has the grace time to come back. */
 void client_expect(struct client *client);
-/* The connection of `from`, a client without contexts, is one of `to`'s: the same process, back again. from is freed. */
+/* `from`, which waits without a connection, is the same process as `to`: its contexts, bonds and charges become `to`'s. Frees from. */
 void client_adopt(struct client *to, struct client *from);
 /* Frees it when nothing is left of it. */
 void client_maybe_free(struct client *client);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef SVAD_RPC_H
+#define SVAD_RPC_H
+/* Handlers of rpc.c's table. Each answers once, or starts a struct op that will. The request lives in the arena: gone after the call. */
+#include "conn.h"
+
+#define PAGE_DEFAULT 100u
+#define PAGE_MAX 200u /* a full page of the widest rows stays below WIRE_MAX */
+
+typedef void (*rpc_handler)(struct conn *conn, const Svad__V1__Request *request);
+
+void rpc_hello(struct conn *conn, const Svad__V1__Request *request);
+void rpc_list_devices(struct conn *conn, const Svad__V1__Request *request);
+void rpc_bind(struct conn *conn, const Svad__V1__Request *request);
+void rpc_list_bonds(struct conn *conn, const Svad__V1__Request *request);
+void rpc_subscribe(struct conn *conn, const Svad__V1__Request *request);
+
+void rpc_get_status(struct conn *conn, const Svad__V1__Request *request);
+void rpc_get_stats(struct conn *conn, const Svad__V1__Request *request);
+void rpc_list_clients(struct conn *conn, const Svad__V1__Request *request);
+void rpc_admin_list_bonds(struct conn *conn, const Svad__V1__Request *request);
+void rpc_admin_list_devices(struct conn *conn, const Svad__V1__Request *request);
+void rpc_revoke(struct conn *conn, const Svad__V1__Request *request);
+void rpc_reset_device(struct conn *conn, const Svad__V1__Request *request);
+void rpc_watch(struct conn *conn, const Svad__V1__Request *request);
+void rpc_reload(struct conn *conn, const Svad__V1__Request *request);
+
+/* The backend's figures arrived, or will not (info NULL): answers everybody in broker->info_waiters. */
+void rpc_stats_ready(struct broker *broker, const struct svab_info *info);
+
+struct device;
+void device_fill(const struct device *device, bool admin, Svad__V1__Device *msg, char reason[256]);
+uint32_t page_size(const Svad__V1__Page *page);
+
+#endif

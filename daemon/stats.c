@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Figures: the broker's own, and the backend's, which are asked for anew for every GetStats. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "../proto/status.h"
+#include "device.h"
+#include "log.h"
+#include "rpc.h"
+
+struct stats_op {
+	struct op op;
+	struct list waiting; /* broker->info_waiters */
+};
+
+#define MAX_COUNTERS 48
+
+struct counter_list {
+	Svad__V1__Counter counters[MAX_COUNTERS], *pointers[MAX_COUNTERS];
+	size_t n;
+};
+
+static void add(struct counter_list *list, const char *name, const char *help, uint64_t value, bool gauge)
+{
+	Svad__V1__Counter *c = &list->counters[list->n];
+
+	svad__v1__counter__init(c);
+	c->name = (char *)(uintptr_t)name;
+	c->help = (char *)(uintptr_t)help;
+	c->value = value;
+	c->gauge = gauge;
+	list->pointers[list->n++] = c;
+}
+
+static void stats_collect(struct broker *broker, struct counter_list *l)
+{
+	const struct counters *c = &broker->counters;
+	const struct svab_info *i = &broker->backend_info;
+
+	add(l, "svad_connections", "Open connections, administrators' included", broker->n_conns, true);
+	add(l, "svad_clients", "Client processes known, those still draining included", broker->clients.n, true);
+	add(l, "svad_bonds", "Bonds in any state", broker->bonds.n, true);
+	add(l, "svad_bonds_draining", "Bonds in STOPPING or FLUSHED", broker->n_draining, true);
+	add(l, "svad_bonds_quarantined", "Bonds whose device did not stop", broker->n_quarantined, true);
+	add(l, "svad_charged_uids", "Users with anything charged to them", broker->users.n, true);
+	add(l, "svad_backend_up", "1 while the device backend serves", broker->backend && broker->backend->is_synced, true);
+	add(l, "svad_broker_restarts_total", "Times that the broker was restarted", broker->info.broker_restarts, false);
+	add(l, "svad_connections_total", "Connections accepted", c->connections, false);
+	add(l, "svad_connections_refused_total", "Connections refused for a limit", c->connections_refused, false);
+	add(l, "svad_accept_failures_total", "Connections dropped for want of fds or memory", c->accept_failures, false);
+	add(l, "svad_requests_total", "Requests received", c->requests, false);
+	add(l, "svad_requests_refused_total", "Requests answered with an error", c->requests_refused, false);
+	add(l, "svad_requests_rate_limited_total", "Requests over requests_per_second", c->rate_limited, false);
+	add(l, "svad_bad_messages_total", "Messages that broke the protocol", c->bad_messages, false);
+	add(l, "svad_grants_total", "Grants given", c->grants, false);
+	add(l, "svad_bonds_total", "Bonds that were BOUND", c->bonds, false);
+	add(l, "svad_drains_total", "Bonds that became CLEAN", c->drains, false);
+	add(l, "svad_quarantines_total", "Bonds that were QUARANTINED", c->quarantines, false);
+	add(l, "svad_quarantines_ended_total", "Quarantined bonds that became CLEAN", c->quarantines_ended, false);
+	add(l, "svad_faults_total", "Faults of devices in clients' memory", c->faults, false);
+	add(l, "svad_stop_failures_total", "Stops that a device refused or was late with", c->stop_failures, false);
+	add(l, "svad_clients_gone_total", "Clients that ended", c->clients_gone, false);
+	add(l, "svad_events_total", "Events sent to subscribers", c->events_sent, false);
+	add(l, "svad_events_lost_total", "Events that slow subscribers missed", c->events_lost, false);
+	add(l, "svad_reloads_total", "Configurations adopted after the first", c->reloads, false);
+	add(l, "svad_log_lost_total", "Log records that could not be written", log_lost(), false);
+	add(l, "svad_pasids_free", "PASIDs that can be given away", i->pasids_free, true);
+	add(l, "svad_pasids", "PASIDs in all", i->pasids_total, true);
+	add(l, "svad_dma_blocked_total", "Device accesses that the IOMMU refused, translation being cut", i->dma_blocked, false);
+	add(l, "svad_checker_violations_total", "Accesses that must not happen, as the simulated device's checker saw them", i->violations, false);
+	add(l, "svad_backend_events_lost_total", "Backend events that the broker missed and listed again for", i->events_lost, false);
+}
+
+static void stats_reply(struct op *op)
+{
+	struct broker *broker = op->conn->broker;
+	Svad__V1__Reply reply = SVAD__V1__REPLY__INIT;
+	Svad__V1__StatsReply body = SVAD__V1__STATS_REPLY__INIT;
+	Svad__V1__Device messages[PAGE_MAX], *pointers[PAGE_MAX];
+	char reasons[PAGE_MAX][256];
+	struct counter_list list = { .n = 0 };
+	struct list *pos;
+
+	stats_collect(broker, &list);
+	body.counters = list.pointers;
+	body.n_counters = list.n;
+	body.devices = pointers;
+	body.monotonic_ns = now_ns();
+	list_for_each(pos, &broker->device_list) {
+		struct device *device = container_of(pos, struct device, link);
+
+		if (body.n_devices == PAGE_MAX)
+			break;
+		pointers[body.n_devices] = &messages[body.n_devices];
+		device_fill(device, true, pointers[body.n_devices], reasons[body.n_devices]);
+		body.n_devices++;
+	}
+	reply.id = op->id;
+	reply.body_case = SVAD__V1__REPLY__BODY_GET_STATS;
+	reply.get_stats = &body;
+	conn_reply(op->conn, &reply, -1);
+}
+
+static void stats_free(struct op *op)
+{
+	struct stats_op *s = container_of(op, struct stats_op, op);
+
+	list_remove(&s->waiting);
+	free(s);
+}
+
+void rpc_stats_ready(struct broker *broker, const struct svab_info *info)
+{
+	struct list *pos, *tmp;
+
+	if (info)
+		broker->backend_info = *info;
+	list_for_each_safe(pos, tmp, &broker->info_waiters) {
+		struct op *op = &container_of(pos, struct stats_op, waiting)->op;
+
+		stats_reply(op);
+		op_done(op);
+		stats_free(op);
+	}
+}
+
+void rpc_get_stats(struct conn *conn, const Svad__V1__Request *request)
+{
+	struct broker *broker = conn->broker;
+	struct stats_op *s = calloc(1, sizeof(*s));
+	bool first = list_empty(&broker->info_waiters);
+	int r = s ? op_init(&s->op, conn, request->id, stats_free) : -ENOMEM;
+
+	if (r < 0) {
+		free(s);
+		conn_limit(conn, request->id, "requests_in_flight", broker->config->requests_in_flight,
+			   "%u requests of this connection are unanswered already; wait for one.", broker->config->requests_in_flight);
+		return;
+	}
+	list_append(&broker->info_waiters, &s->waiting);
+	/* Whoever asks while a refresh is under way shares its answer. */
+	if (!broker->backend || !broker->backend->is_synced)
+		rpc_stats_ready(broker, NULL);
+	else if (first && broker->backend->ops->refresh(broker->backend) < 0)
+		rpc_stats_ready(broker, NULL);
+}
