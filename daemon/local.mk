@@ -8,7 +8,11 @@ libsvad_common_la_SOURCES = \
 	daemon/channel.h \
 	daemon/config.c \
 	daemon/config.h \
+	daemon/config_keys.c \
+	daemon/config_parse.c \
+	daemon/config_private.h \
 	daemon/config_text.c \
+	daemon/config_types.c \
 	daemon/drain.c \
 	daemon/drain.h \
 	daemon/idmap.c \
