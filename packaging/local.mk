@@ -1,1 +1,66 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# What `make install` puts in place beside the programs.
+
+EXTRA_DIST += \
+	packaging/svad-admin.socket \
+	packaging/svad.catalog \
+	packaging/svad.conf.in \
+	packaging/svad.service.in \
+	packaging/svad.socket \
+	packaging/svad.sysusers \
+	packaging/svad.tmpfiles
+
+packaging/svad.service: $(srcdir)/packaging/svad.service.in Makefile
+	$(AM_V_at)$(MKDIR_P) packaging
+	$(AM_V_GEN)$(SUBST) $(srcdir)/packaging/svad.service.in >$@.tmp && mv -f $@.tmp $@
+packaging/svad.conf: $(srcdir)/packaging/svad.conf.in Makefile
+	$(AM_V_at)$(MKDIR_P) packaging
+	$(AM_V_GEN)$(SUBST) $(srcdir)/packaging/svad.conf.in >$@.tmp && mv -f $@.tmp $@
+noinst_DATA = packaging/svad.service packaging/svad.conf
+CLEANFILES += packaging/svad.service packaging/svad.conf
+
+if SYSTEMD_UNITS
+dist_systemdsystemunit_DATA = packaging/svad.socket packaging/svad-admin.socket
+nodist_systemdsystemunit_DATA = packaging/svad.service
+endif
+
+doc_DATA = LICENSE NEWS
+
+# Fragments get their installed names here, and svad.conf is an administrator's own: an existing one is never overwritten.
+install-data-local:
+	$(MKDIR_P) '$(DESTDIR)$(pkgsysconfdir)/svad.conf.d'
+	@conf='$(DESTDIR)$(pkgsysconfdir)/svad.conf'; \
+	if test ! -e "$$conf"; then \
+		echo "installing $$conf"; \
+		$(INSTALL_DATA) packaging/svad.conf "$$conf"; \
+	elif cmp -s packaging/svad.conf "$$conf"; then :; else \
+		echo "$$conf is kept; the default is beside it: svad.conf.new"; \
+		$(INSTALL_DATA) packaging/svad.conf "$$conf.new"; \
+	fi
+if SYSUSERS
+	$(MKDIR_P) '$(DESTDIR)$(sysusersdir)'
+	$(INSTALL_DATA) $(srcdir)/packaging/svad.sysusers '$(DESTDIR)$(sysusersdir)/svad.conf'
+endif
+if TMPFILES
+	$(MKDIR_P) '$(DESTDIR)$(tmpfilesdir)'
+	$(INSTALL_DATA) $(srcdir)/packaging/svad.tmpfiles '$(DESTDIR)$(tmpfilesdir)/svad.conf'
+endif
+if CATALOG
+	$(MKDIR_P) '$(DESTDIR)$(catalogdir)'
+	$(INSTALL_DATA) $(srcdir)/packaging/svad.catalog '$(DESTDIR)$(catalogdir)/svad.catalog'
+endif
+
+uninstall-local:
+	rm -f '$(DESTDIR)$(pkgsysconfdir)/svad.conf.new'
+	@conf='$(DESTDIR)$(pkgsysconfdir)/svad.conf'; \
+	if cmp -s packaging/svad.conf "$$conf"; then rm -f "$$conf"; fi
+	-test ! -d '$(DESTDIR)$(pkgsysconfdir)/svad.conf.d' || rmdir '$(DESTDIR)$(pkgsysconfdir)/svad.conf.d' '$(DESTDIR)$(pkgsysconfdir)'
+if SYSUSERS
+	rm -f '$(DESTDIR)$(sysusersdir)/svad.conf'
+endif
+if TMPFILES
+	rm -f '$(DESTDIR)$(tmpfilesdir)/svad.conf'
+endif
+if CATALOG
+	rm -f '$(DESTDIR)$(catalogdir)/svad.catalog'
+endif

@@ -14,7 +14,13 @@ AM_TESTS_ENVIRONMENT = \
 	SVAD_BUILDDIR='$(abs_top_builddir)'; export SVAD_BUILDDIR; \
 	SVAD_SRCDIR='$(abs_top_srcdir)'; export SVAD_SRCDIR;
 
-EXTRA_DIST += tests/run-all
+EXTRA_DIST += \
+	tests/mutations.list \
+	tests/mutations.sh \
+	tests/packaging.sh \
+	tests/run-all \
+	tests/steps.sh \
+	tests/tsan.supp
 
 if HAVE_CHECK
 
@@ -42,7 +48,35 @@ test_tap_LDADD = $(TEST_LIBS)
 
 SYSTEM_TESTS =
 
+# ---- which of them run again in other ways (tests/run-all) ---------------------------------------
+
+# Under ThreadSanitizer: what has threads, that is the simulated device and the library.
+TSAN_SUITES =
+# With the broker under Valgrind, by $SVAD_LIBEXECDIR: suites that start a whole daemon.
+VALGRIND_SUITES =
+
 check_PROGRAMS += $(UNIT_TESTS) $(SYSTEM_TESTS)
-TESTS += $(UNIT_TESTS) $(SYSTEM_TESTS)
+TESTS += $(UNIT_TESTS) $(SYSTEM_TESTS) tests/packaging.sh
+if MUTATIONS
+TESTS += tests/mutations.sh
+endif
+
+check-programs: $(check_PROGRAMS) $(check_LTLIBRARIES)
+.PHONY: check-programs
 
 endif HAVE_CHECK
+
+# For scripts: make -s print-VARIABLE
+print-TSAN_SUITES: ; @echo $(TSAN_SUITES)
+print-VALGRIND_SUITES: ; @echo $(VALGRIND_SUITES)
+print-sbindir: ; @echo $(sbindir)
+print-bindir: ; @echo $(bindir)
+print-libdir: ; @echo $(libdir)
+print-includedir: ; @echo $(includedir)
+print-mandir: ; @echo $(mandir)
+print-pkglibexecdir: ; @echo $(pkglibexecdir)
+print-pkgsysconfdir: ; @echo $(pkgsysconfdir)
+print-systemdsystemunitdir: ; @echo $(systemdsystemunitdir)
+print-sysusersdir: ; @echo $(sysusersdir)
+print-tmpfilesdir: ; @echo $(tmpfilesdir)
+print-catalogdir: ; @echo $(catalogdir)
