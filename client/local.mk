@@ -4,6 +4,13 @@
 
 lib_LTLIBRARIES += libsvaclient.la
 libsvaclient_la_SOURCES = \
+	client/lib/call.c \
+	client/lib/connection.c \
+	client/lib/ctx_transport.h \
+	client/lib/error.c \
+	client/lib/event.c \
+	client/lib/fork.c \
+	client/lib/internal.h \
 	client/lib/sva.c
 libsvaclient_la_LIBADD = libsvadproto.la $(PROTOBUF_C_LIBS)
 # current:revision:age. A new function: current+1:0:age+1. Anything removed or changed: never, in SVACLIENT_1.
@@ -36,20 +43,33 @@ pkgconfig_DATA = client/lib/libsvaclient.pc
 bin_PROGRAMS += svadctl
 svadctl_SOURCES = \
 	client/ctl/args.c \
+	client/ctl/bond.c \
+	client/ctl/bond.h \
+	client/ctl/client.c \
+	client/ctl/config.c \
 	client/ctl/ctl.h \
+	client/ctl/device.c \
+	client/ctl/drain.c \
 	client/ctl/json.c \
 	client/ctl/json.h \
 	client/ctl/main.c \
+	client/ctl/metrics.c \
 	client/ctl/names.c \
 	client/ctl/names.h \
+	client/ctl/quarantine.c \
 	client/ctl/rpc.c \
 	client/ctl/rpc.h \
+	client/ctl/status.c \
 	client/ctl/table.c \
 	client/ctl/table.h \
 	client/ctl/term.c \
 	client/ctl/term.h \
+	client/ctl/top.c \
+	client/ctl/top.h \
+	client/ctl/top_sample.c \
 	client/ctl/units.c \
-	client/ctl/units.h
+	client/ctl/units.h \
+	client/ctl/watch.c
 svadctl_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 svadctl_LDADD = libsvad-common.la libsvadproto.la $(PROTOBUF_C_LIBS) $(JANSSON_LIBS)
 

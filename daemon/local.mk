@@ -43,16 +43,27 @@ svad_LDADD = libsvad-common.la $(LIBUV_LIBS) $(LIBSYSTEMD_LIBS)
 pkglibexec_PROGRAMS += svad-broker
 svad_broker_SOURCES = \
 	daemon/backend.h \
+	daemon/bond.c \
 	daemon/bond.h \
 	daemon/broker.h \
 	daemon/broker_main.c \
 	daemon/client.c \
 	daemon/client.h \
+	daemon/conn.c \
 	daemon/conn.h \
+	daemon/ctx.c \
+	daemon/device.c \
 	daemon/device.h \
+	daemon/events.c \
 	daemon/events.h \
 	daemon/peer.c \
 	daemon/peer.h \
+	daemon/revoke.c \
+	daemon/rpc.c \
+	daemon/rpc.h \
+	daemon/rpc_admin.c \
+	daemon/rpc_client.c \
+	daemon/stats.c \
 	daemon/user.c \
 	daemon/user.h
 svad_broker_CFLAGS = $(AM_CFLAGS) $(LIBUV_CFLAGS) $(SECCOMP_CFLAGS)
@@ -60,6 +71,22 @@ svad_broker_LDADD = libsvad-common.la libsvadproto.la $(LIBUV_LIBS) $(SECCOMP_LI
 
 pkglibexec_PROGRAMS += svad-simdev
 svad_simdev_SOURCES = \
-	daemon/sim_main.c
+	daemon/sim.h \
+	daemon/sim_checker.c \
+	daemon/sim_checker.h \
+	daemon/sim_crc32c.c \
+	daemon/sim_crc32c.h \
+	daemon/sim_fdcheck.c \
+	daemon/sim_iommu.c \
+	daemon/sim_iommu.h \
+	daemon/sim_main.c \
+	daemon/sim_mm.c \
+	daemon/sim_mm.h \
+	daemon/sim_mutation.c \
+	daemon/sim_os.c \
+	daemon/sim_pasid.c \
+	daemon/sim_procmap.c \
+	daemon/sim_procmap.h \
+	daemon/sim_timer.c
 svad_simdev_CFLAGS = $(AM_CFLAGS) $(LIBUV_CFLAGS) $(SECCOMP_CFLAGS)
 svad_simdev_LDADD = libsvad-common.la $(LIBUV_LIBS) $(SECCOMP_LIBS)

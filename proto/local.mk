@@ -24,8 +24,6 @@ libsvadproto_la_SOURCES = \
 	proto/status.c \
 	proto/status.h \
 	proto/wire.c \
-	proto/wire_check.c \
-	proto/wire_check.h \
 	proto/wire.h \
 	proto/wire_check.c \
 	proto/wire_check.h

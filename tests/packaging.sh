@@ -41,7 +41,7 @@ in_place() {
 	for f in "$@"; do
 		[[ -e $stage$f ]] || { echo "missing: $f"; missing=1; }
 	done
-	return $missing
+	return "$missing"
 }
 
 is_mode() {
@@ -95,7 +95,7 @@ every_id() {
 	while read -r id; do
 		grep -q "^-- $id\$" "$SVAD_SRCDIR/packaging/svad.catalog" || { echo "not in the catalog: $id"; r=1; }
 	done < <(sed -nE 's/^#define SVAD_MSG_[A-Z_]+ "([0-9a-f]{32})".*/\1/p' "$SVAD_SRCDIR/daemon/log.h")
-	return $r
+	return "$r"
 }
 check "every MESSAGE_ID is explained in the catalog" every_id
 if command -v journalctl >/dev/null; then
@@ -126,4 +126,4 @@ nothing_left() {
 check "make uninstall removes all of it" nothing_left
 
 echo "1..$n"
-exit $failed
+exit "$failed"

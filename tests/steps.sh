@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
-# For bootstrap and run-all: saying what is being done, and what went wrong.
+# For bootstrap and run-all: saying what is being done, and what went wrong. They set top, the source directory, and logs.
+: "${top:?}" "${logs:?}"
 
 if [[ -t 1 && -z ${NO_COLOR-} ]]; then
 	bold=$'\e[1m' red=$'\e[31m' green=$'\e[32m' dim=$'\e[2m' plain=$'\e[0m'
