@@ -49,6 +49,9 @@ svadctl_SOURCES = \
 	client/ctl/config.c \
 	client/ctl/ctl.h \
 	client/ctl/device.c \
+	client/ctl/doctor.c \
+	client/ctl/doctor.h \
+	client/ctl/doctor_probe.c \
 	client/ctl/drain.c \
 	client/ctl/json.c \
 	client/ctl/json.h \

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * svadctl doctor: why SVA is or is not usable here. Three sections: the daemon, what the simulated backend
+ * needs, what hardware would need. Exit 0 when the simulated backend serves.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ctl.h"
+#include "doctor.h"
+#include "json.h"
+#include "names.h"
+#include "rpc.h"
+#include "term.h"
+
+struct doctor {
+	json_t *json; /* NULL: print */
+	enum section section;
+	bool any;
+	unsigned failed, missing;
+};
+
+static const char *const sections[] = {
+	[SECTION_DAEMON] = "Daemon",
+	[SECTION_SIM] = "Simulated backend: what this machine gives it",
+	[SECTION_HARDWARE] = "Hardware: what an SVA device behind an Arm SMMUv3 would need here",
+};
+static const char *const section_ids[] = { "daemon", "sim", "hardware" };
+static const char *const level_ids[] = { "ok", "info", "warn", "missing", "fail", "unknown" };
+static const char *const level_marks[] = { "ok", "info", "warn", "lacks", "FAIL", "?" };
+static const enum style level_styles[] = {
+	STYLE_GREEN, STYLE_CYAN, STYLE_YELLOW, STYLE_YELLOW, STYLE_RED, STYLE_DIM,
+};
+
+void doctor_say(struct doctor *d, enum section section, enum level level, const char *id, const char *remedy,
+		const char *fmt, ...)
+{
+	char raw[1024], text[1024], fix[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(raw, sizeof(raw), fmt, ap);
+	va_end(ap);
+	text_clean(raw, text, sizeof(text));
+	if (remedy)
+		text_clean(remedy, fix, sizeof(fix));
+	d->failed += level == LEVEL_FAIL;
+	d->missing += level == LEVEL_MISSING;
+
+	if (d->json) {
+		json_t *o = json_object();
+
+		json_add_str(o, "section", section_ids[section]);
+		json_add_str(o, "check", id);
+		json_add_str(o, "level", level_ids[level]);
+		json_add_str(o, "finding", text);
+		if (remedy)
+			json_add_str(o, "remedy", fix);
+		json_array_append_new(d->json, o);
+		return;
+	}
+	if (!d->any || d->section != section)
+		printf("%s%s%s%s\n", d->any ? "\n" : "", style_on(STYLE_BOLD), sections[section],
+		       style_off(STYLE_BOLD));
+	d->any = true;
+	d->section = section;
+	printf("  %s%-5s%s %s\n", style_on(level_styles[level]), level_marks[level],
+	       style_off(level_styles[level]), text);
+	if (remedy)
+		printf("        %s-> %s%s\n", style_on(STYLE_DIM), fix, style_off(STYLE_DIM));
+}
+
+/* ---- the daemon ---- */
+
+static int device_found(void *userdata, const Svad__V1__Device *dev)
+{
+	struct doctor *d = userdata;
+	char remedy[256];
+
+	switch (dev->health) {
+	case SVAD__V1__DEVICE_HEALTH__HEALTH_OK:
+		doctor_say(d, SECTION_DAEMON, LEVEL_OK, "device", NULL, "device %s is healthy", dev->name);
+		break;
+	case SVAD__V1__DEVICE_HEALTH__HEALTH_RESETTING:
+		doctor_say(d, SECTION_DAEMON, LEVEL_INFO, "device", NULL, "device %s is being reset",
+			   dev->name);
+		break;
+	default:
+		snprintf(remedy, sizeof(remedy), "svadctl device show %s", dev->name);
+		doctor_say(d, SECTION_DAEMON, LEVEL_WARN, "device", remedy, "device %s is %s: %s", dev->name,
+			   name_health(dev->health), *dev->reason ? dev->reason : "no reason given");
+	}
+	return CTL_OK;
+}
+
+static void probe_status(struct doctor *d, struct rpc *rpc)
+{
+	Svad__V1__AdminListDevices filter = SVAD__V1__ADMIN_LIST_DEVICES__INIT;
+	Svad__V1__GetStatus body = SVAD__V1__GET_STATUS__INIT;
+	rpc_request req = SVAD__V1__REQUEST__INIT;
+	const Svad__V1__StatusReply *s;
+	const rpc_reply *reply;
+	bool sim;
+
+	req.body_case = SVAD__V1__REQUEST__BODY_GET_STATUS;
+	req.get_status = &body;
+	if (rpc_call(rpc, &req, &reply)) {
+		doctor_say(d, SECTION_DAEMON, LEVEL_FAIL, "status",
+			   "restart svad; its log says more: journalctl -u svad", "svad does not answer: %s",
+			   rpc_error(rpc));
+		return;
+	}
+	s = reply->get_status;
+	sim = !strcmp(s->backend, "sim");
+	doctor_say(d, SECTION_DAEMON, LEVEL_OK, "status", NULL, "svad %s answers, configured by %s",
+		   s->version, *s->config ? s->config : "its built-in defaults");
+	if (s->shutting_down)
+		doctor_say(d, SECTION_DAEMON, LEVEL_FAIL, "shutdown", "start it again when it has ended",
+			   "svad is shutting down");
+	if (!s->backend_up)
+		doctor_say(d, SECTION_DAEMON, LEVEL_FAIL, "backend",
+			   "svad restarts it by itself; why it ends is in the log: journalctl -u svad",
+			   "the backend (%s) is down", s->backend);
+	else
+		doctor_say(d, SECTION_DAEMON, LEVEL_OK, "backend", NULL, "the backend (%s) is up",
+			   s->backend);
+	if (!s->devices)
+		doctor_say(d, SECTION_DAEMON, LEVEL_FAIL, "devices",
+			   "add [device \"NAME\"] to svad.conf, or see its log", "there is no device");
+	if (sim && s->violations)
+		doctor_say(d, SECTION_DAEMON, LEVEL_FAIL, "checker", "a bug in svad: report it with the log",
+			   "the checker recorded %llu violations", (unsigned long long)s->violations);
+	else if (sim)
+		doctor_say(d, SECTION_DAEMON, LEVEL_OK, "checker", NULL,
+			   "the checker that rides along recorded 0 violations");
+	if (sim) {
+		doctor_say(d, SECTION_DAEMON, LEVEL_INFO, "simulated", NULL,
+			   "simulated, in software: the device, its engines and stops; the IOMMU with PASID "
+			   "table, TLB and page"
+			   " requests; the kernel's side of bind and drain");
+		doctor_say(d, SECTION_DAEMON, LEVEL_INFO, "real", NULL,
+			   "real: the clients' memory and addresses, processes and their ends, the protocol, "
+			   "policy and limits");
+		doctor_say(d, SECTION_DAEMON, LEVEL_INFO, "unproven", NULL,
+			   "not provable by it: that real hardware and its driver stop as they promise, "
+			   "mprotect racing a transfer,"
+			   " real latencies and bandwidth");
+	}
+	rpc_devices(rpc, &filter, device_found, d);
+}
+
+static void probe_daemon(struct doctor *d, const struct ctl *ctl)
+{
+	char buf[4096], why[1024], text[512];
+	const char *path = rpc_socket_path(ctl, buf, sizeof(buf));
+	struct rpc *rpc;
+	struct stat st;
+
+	if (stat(path, &st)) {
+		int err = errno;
+
+		rpc_connect_reason(path, err, text, sizeof(text));
+		doctor_say(d, SECTION_DAEMON, LEVEL_FAIL, "socket",
+			   err == EACCES ? "run svadctl as root or as svad's user"
+					 : "start svad: systemctl start svad; or in a terminal: svad",
+			   "%s", text);
+		return;
+	}
+	if (!S_ISSOCK(st.st_mode)) {
+		doctor_say(d, SECTION_DAEMON, LEVEL_FAIL, "socket",
+			   "remove it, or name another socket with --socket", "%s is not a socket", path);
+		return;
+	}
+	if (st.st_mode & S_IWOTH)
+		doctor_say(d, SECTION_DAEMON, LEVEL_WARN, "permissions",
+			   "set admin_socket_mode = 0600 in svad.conf",
+			   "%s can be opened by everybody (mode %04o): anyone may revoke and reset", path,
+			   (unsigned)st.st_mode & 07777u);
+	else
+		doctor_say(d, SECTION_DAEMON, LEVEL_OK, "permissions", NULL, "%s: mode %04o, owner %u:%u",
+			   path, (unsigned)st.st_mode & 07777u, st.st_uid, st.st_gid);
+	if (rpc_open_quiet(ctl, &rpc, why, sizeof(why))) {
+		doctor_say(d, SECTION_DAEMON, LEVEL_FAIL, "connect",
+			   "start or restart svad: systemctl restart svad", "%s", why);
+		return;
+	}
+	doctor_say(d, SECTION_DAEMON, LEVEL_OK, "connect", NULL, "it accepts connections");
+	probe_status(d, rpc);
+	rpc_close(rpc);
+}
+
+int cmd_doctor(struct ctl *ctl, int argc, char **argv)
+{
+	struct doctor d = { 0 };
+	int r;
+
+	r = ctl_parse(ctl, argc, argv, NULL, NULL, 0, 0);
+	if (r != CTL_GO)
+		return r;
+	if (ctl->json)
+		d.json = json_array();
+	probe_daemon(&d, ctl);
+	doctor_probe_sim(&d);
+	doctor_probe_hardware(&d);
+	if (ctl->json) {
+		json_t *o = json_object();
+
+		json_add_bool(o, "sim_serves", !d.failed);
+		json_add_bool(o, "hardware_possible", !d.missing);
+		json_add(o, "findings", d.json);
+		r = json_print(o, false);
+		if (r)
+			return r;
+	} else if (d.failed) {
+		printf("\n%sThe simulated backend does not serve here: %u finding%s above say%s why.%s\n",
+		       style_on(STYLE_RED), d.failed, d.failed == 1 ? "" : "s", d.failed == 1 ? "s" : "",
+		       style_off(STYLE_RED));
+	} else {
+		printf("\n%sThe simulated backend serves here.%s Hardware would lack %u thing%s.\n",
+		       style_on(STYLE_GREEN), style_off(STYLE_GREEN), d.missing, d.missing == 1 ? "" : "s");
+	}
+	return d.failed ? CTL_FAILED : CTL_OK;
+}
