@@ -4,8 +4,13 @@
 
 lib_LTLIBRARIES += libsvaclient.la
 libsvaclient_la_SOURCES = \
+	client/lib/bind.c \
+	client/lib/bond.c \
 	client/lib/call.c \
 	client/lib/connection.c \
+	client/lib/ctx.c \
+	client/lib/ctx_kmod.c \
+	client/lib/ctx_sim.c \
 	client/lib/ctx_transport.h \
 	client/lib/error.c \
 	client/lib/event.c \

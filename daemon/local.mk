@@ -76,6 +76,8 @@ svad_simdev_SOURCES = \
 	daemon/sim_checker.h \
 	daemon/sim_crc32c.c \
 	daemon/sim_crc32c.h \
+	daemon/sim_dma.c \
+	daemon/sim_engine.c \
 	daemon/sim_fdcheck.c \
 	daemon/sim_iommu.c \
 	daemon/sim_iommu.h \
@@ -87,6 +89,8 @@ svad_simdev_SOURCES = \
 	daemon/sim_pasid.c \
 	daemon/sim_procmap.c \
 	daemon/sim_procmap.h \
-	daemon/sim_timer.c
+	daemon/sim_slot.c \
+	daemon/sim_timer.c \
+	daemon/sim_worker.h
 svad_simdev_CFLAGS = $(AM_CFLAGS) $(LIBUV_CFLAGS) $(SECCOMP_CFLAGS)
 svad_simdev_LDADD = libsvad-common.la $(LIBUV_LIBS) $(SECCOMP_LIBS)

@@ -64,3 +64,7 @@ endif
 if CATALOG
 	rm -f '$(DESTDIR)$(catalogdir)/svad.catalog'
 endif
+
+dist_man_MANS += \
+	packaging/man/svad.8 \
+	packaging/man/svad.conf.5
