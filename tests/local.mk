@@ -3,7 +3,8 @@
 # $(TEST_LIBS) plus what it tests. Run one with: make check-TESTS TESTS=test-wire, or by hand: ./test-wire [CASE...]
 
 LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
-LOG_DRIVER_FLAGS = --merge
+# The exit status adds nothing to what TAP says (a suite that ends early has no plan, which is an error); it would count twice.
+LOG_DRIVER_FLAGS = --merge --ignore-exit
 TEST_EXTENSIONS = .sh
 SH_LOG_DRIVER = $(LOG_DRIVER)
 SH_LOG_DRIVER_FLAGS = $(LOG_DRIVER_FLAGS)

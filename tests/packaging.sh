@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What make install puts in place, and that the shipped configuration says what is true. Reports TAP.
 set -u
+unset MAKEFLAGS MFLAGS MAKELEVEL # of the make that runs the tests
 
 n=0
 failed=0
@@ -28,11 +29,11 @@ skip() {
 }
 
 installed() {
-	make -s -C "$SVAD_BUILDDIR" install DESTDIR="$stage"
+	make -s --no-print-directory -C "$SVAD_BUILDDIR" install DESTDIR="$stage"
 }
 
 variable() {
-	make -s -C "$SVAD_BUILDDIR" "print-$1"
+	make -s --no-print-directory -C "$SVAD_BUILDDIR" "print-$1"
 }
 
 # only what it was told to, under DESTDIR
@@ -119,7 +120,7 @@ fi
 nothing_left() {
 	local left
 	rm -rf "$stage/root" "$conf.new"
-	make -s -C "$SVAD_BUILDDIR" uninstall DESTDIR="$stage" || return 1
+	make -s --no-print-directory -C "$SVAD_BUILDDIR" uninstall DESTDIR="$stage" || return 1
 	left=$(find "$stage" -mindepth 1 ! -type d ! -path "$stage/*.conf" -print; find "$stage$(variable pkgsysconfdir)" 2>/dev/null)
 	[[ -z $left ]] || { echo "$left"; return 1; }
 }
