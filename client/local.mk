@@ -22,6 +22,7 @@ libsvaclient_la_LIBADD = libsvadproto.la $(PROTOBUF_C_LIBS)
 libsvaclient_la_LDFLAGS = \
 	-pthread $(VARIANT_LDFLAGS) \
 	-version-info 1:0:0 \
+	-Wl,-z,nodelete \
 	-Wl,--version-script=$(top_srcdir)/client/lib/libsvaclient.map
 EXTRA_libsvaclient_la_DEPENDENCIES = client/lib/libsvaclient.map
 EXTRA_DIST += client/lib/libsvaclient.map
