@@ -16,6 +16,8 @@ libsvaclient_la_SOURCES = \
 	client/lib/event.c \
 	client/lib/fork.c \
 	client/lib/internal.h \
+	client/lib/portal.c \
+	client/lib/queue.c \
 	client/lib/sva.c
 libsvaclient_la_LIBADD = libsvadproto.la $(PROTOBUF_C_LIBS)
 # current:revision:age. A new function: current+1:0:age+1. Anything removed or changed: never, in SVACLIENT_1.

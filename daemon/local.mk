@@ -72,10 +72,12 @@ svad_broker_LDADD = libsvad-common.la libsvadproto.la $(LIBUV_LIBS) $(SECCOMP_LI
 pkglibexec_PROGRAMS += svad-simdev
 svad_simdev_SOURCES = \
 	daemon/sim.h \
+	daemon/sim_bond.h \
 	daemon/sim_checker.c \
 	daemon/sim_checker.h \
 	daemon/sim_crc32c.c \
 	daemon/sim_crc32c.h \
+	daemon/sim_device.h \
 	daemon/sim_dma.c \
 	daemon/sim_engine.c \
 	daemon/sim_fdcheck.c \
@@ -91,6 +93,7 @@ svad_simdev_SOURCES = \
 	daemon/sim_procmap.h \
 	daemon/sim_slot.c \
 	daemon/sim_timer.c \
+	daemon/sim_worker.c \
 	daemon/sim_worker.h
 svad_simdev_CFLAGS = $(AM_CFLAGS) $(LIBUV_CFLAGS) $(SECCOMP_CFLAGS)
 svad_simdev_LDADD = libsvad-common.la $(LIBUV_LIBS) $(SECCOMP_LIBS)

@@ -23,6 +23,10 @@ EXTRA_DIST += \
 	tests/steps.sh \
 	tests/tsan.supp
 
+# Runs a command beside a daemon of its own.
+check_PROGRAMS += with-daemon
+with_daemon_SOURCES = tests/with-daemon.c
+
 if HAVE_CHECK
 
 check_LTLIBRARIES += libtap.la
