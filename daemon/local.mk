@@ -36,7 +36,11 @@ svad_SOURCES = \
 	daemon/spawn.c \
 	daemon/spawn.h \
 	daemon/supervisor.c \
-	daemon/supervisor.h
+	daemon/supervisor.h \
+	daemon/supervisor_child.c \
+	daemon/supervisor_private.h \
+	daemon/supervisor_reload.c \
+	daemon/supervisor_stop.c
 svad_CFLAGS = $(AM_CFLAGS) $(LIBUV_CFLAGS) $(LIBSYSTEMD_CFLAGS)
 svad_LDADD = libsvad-common.la $(LIBUV_LIBS) $(LIBSYSTEMD_LIBS)
 
