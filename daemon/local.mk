@@ -41,8 +41,8 @@ svad_SOURCES = \
 	daemon/supervisor_private.h \
 	daemon/supervisor_reload.c \
 	daemon/supervisor_stop.c
-svad_CFLAGS = $(AM_CFLAGS) $(LIBUV_CFLAGS) $(LIBSYSTEMD_CFLAGS)
-svad_LDADD = libsvad-common.la $(LIBUV_LIBS) $(LIBSYSTEMD_LIBS)
+svad_CFLAGS = $(AM_CFLAGS) $(LIBSYSTEMD_CFLAGS)
+svad_LDADD = libsvad-common.la $(LIBSYSTEMD_LIBS)
 
 pkglibexec_PROGRAMS += svad-broker
 svad_broker_SOURCES = \
