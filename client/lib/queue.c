@@ -11,6 +11,7 @@
 #define SPINS 512 /* a few microseconds: what a short job takes */
 #define NAP_MIN_NS 20000
 #define NAP_MAX_NS 1000000
+#define RESET_MS 1000
 
 struct sva_queue {
 	struct sva_bond *bond;
@@ -63,26 +64,55 @@ static struct sva_ring *ring_new(uint32_t entries)
 	return ring;
 }
 
-/* The device's view of the ring: base, size, and where the counters stand. They run on for the bond's life. */
+/* Switches the ring off and waits until the device has forgotten its position in it. */
+static int reset_ring(struct sva_queue *q)
+{
+	uint64_t deadline = sva_deadline(RESET_MS), nap = NAP_MIN_NS;
+	struct pollfd p = { .fd = q->bond->fd };
+
+	reg_write(q, SVA_DEMO_REG_ENABLE, 0);
+	if (q->kick && sva_bond_kick(q->bond) < 0)
+		return shut_down(q);
+	while (reg_read(q, SVA_DEMO_REG_HEAD) != 0 || reg_read(q, SVA_DEMO_REG_ERROR) != 0) {
+		struct timespec t = { .tv_nsec = (long)nap };
+
+		if (gone(q) || (ppoll(&p, 1, &t, NULL) > 0 && (p.revents & (POLLHUP | POLLERR))))
+			return shut_down(q);
+		if (sva_now_ns() >= deadline)
+			return sva_fail(q->bond->sva, -EBUSY, "%s does not let go of its old ring", q->bond->name);
+		nap = nap * 2 > NAP_MAX_NS ? NAP_MAX_NS : nap * 2;
+	}
+	return gone(q) ? shut_down(q) : 0;
+}
+
+/* The device's view of the ring: base, size, and where the counters stand. */
 static int program_ring(struct sva_queue *q, uint32_t entries)
 {
 	struct sva_bond *bond = q->bond;
+	bool broken = reg_read(q, SVA_DEMO_REG_ERROR) != 0;
 	struct sva_ring *ring;
+	int r;
 
-	if (bond->rings && bond->rings->entries >= entries) {
-		q->ring = bond->rings; /* the device knows it */
+	if (bond->rings && bond->rings->entries >= entries && !broken) {
+		q->ring = bond->rings; /* the device knows it, and goes on where it stands */
 		return 0;
 	}
 	/* A bigger ring than the one the device has: only while it reads nothing from that. */
-	if (bond->rings && (reg_read(q, SVA_DEMO_REG_HEAD) != bond->tail || reg_read(q, SVA_DEMO_REG_INFLIGHT)))
+	if (bond->rings && !broken &&
+	    (reg_read(q, SVA_DEMO_REG_HEAD) != bond->tail || reg_read(q, SVA_DEMO_REG_INFLIGHT)))
 		return sva_fail(bond->sva, -EBUSY, "work of an earlier queue is outstanding on %s: wait for it", bond->name);
 	ring = ring_new(entries);
 	if (!ring)
 		return sva_fail(bond->sva, -ENOMEM, "out of memory");
+	r = reset_ring(q);
+	if (r < 0) {
+		free(ring->desc);
+		free(ring);
+		return r;
+	}
 
-	reg_write(q, SVA_DEMO_REG_ENABLE, 0);
-	bond->tail = reg_read(q, SVA_DEMO_REG_HEAD);
-	reg_write(q, SVA_DEMO_REG_DOORBELL, bond->tail);
+	bond->tail = 0;
+	reg_write(q, SVA_DEMO_REG_DOORBELL, 0);
 	__atomic_store_n((volatile uint64_t *)(q->portal + SVA_DEMO_REG_RING_BASE), (uint64_t)(uintptr_t)ring->desc,
 			 __ATOMIC_RELEASE);
 	reg_write(q, SVA_DEMO_REG_RING_SIZE, entries);
@@ -243,6 +273,10 @@ int sva_queue_wait(struct sva_queue *queue, struct sva_demo_completion *done, in
 			atomic_store(&queue->bond->revoked, true);
 			return complete(done) ? 0 : shut_down(queue);
 		}
+		/* A ring that the device cannot read completes nothing any more. */
+		if (reg_read(queue, SVA_DEMO_REG_ERROR) != 0 && !gone(queue))
+			return sva_fail(queue->bond->sva, -EIO, "%s cannot read its ring and has stopped: free this queue and make "
+								"another", queue->bond->name);
 		if (timeout_ms >= 0 && sva_now_ns() >= deadline)
 			return sva_fail(queue->bond->sva, -ETIMEDOUT, "%s has not completed the work in %d ms",
 					queue->bond->name, timeout_ms);

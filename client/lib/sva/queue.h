@@ -22,8 +22,13 @@ void sva_queue_free(struct sva_queue *queue);
 /* Submits. done must stay valid until it completes, or until the bond has ended. -EAGAIN: ring full; -ESHUTDOWN: bond revoked. */
 int sva_queue_submit(struct sva_queue *queue, const struct sva_demo_desc *desc, struct sva_demo_completion *done);
 
-/* Waits until done is complete: 0 and done->status; -ETIMEDOUT; -ESHUTDOWN when the bond was revoked first. timeout_ms -1: for ever. */
+/* Waits until done is complete: 0 and done->status; -ETIMEDOUT; -ESHUTDOWN when the bond was revoked first. timeout_ms -1: for ever.
+ * -EIO: the device cannot read the ring (its memory was unmapped or overwritten). */
 int sva_queue_wait(struct sva_queue *queue, struct sva_demo_completion *done, int timeout_ms);
+
+/* Memory that a descriptor names, done included, is the device's until completion; after -ESHUTDOWN, until the last sva_unbind() of the
+ * bond has returned. SIGBUS: the first queue of a process installs a handler, which serves faults on portals of queues and
+ * hands every other SIGBUS on to the handler it found. A program that sets its own afterwards must do the same. */
 
 /* Submit and wait, for the four usual cases. 0, or -EFAULT (address in *ret_fault, may be NULL), -EINVAL, -ECANCELED, -ESHUTDOWN. */
 int sva_copy(struct sva_queue *queue, void *dst, const void *src, size_t len, uint64_t *ret_fault);

@@ -65,7 +65,8 @@ struct sva_event {
 };
 
 /* Connects. address: path of the socket, NULL for $SVAD_SOCKET, else $XDG_RUNTIME_DIR/svad/svad.sock when it exists, else the
- * built-in default. Blocks at most timeout_ms (-1: 5 s). *ret_sva is owned by the caller: sva_disconnect(). */
+ * built-in default. Blocks at most timeout_ms (-1: 5 s), which is also the patience of later calls on this connection (0: 5 s there).
+ * No svad at the address: -ECONNREFUSED at once; a connection that breaks later is made again within that time. *ret_sva is owned by the caller: sva_disconnect(). */
 int sva_connect(const char *address, int timeout_ms, struct sva **ret_sva);
 
 /* Frees the connection and every bond that is left (their drain is svad's; does not wait for it). NULL is fine. */
@@ -81,7 +82,9 @@ int sva_bind_selector(struct sva *sva, const struct sva_selector *selector, stru
 
 /* Drops one reference. With the last one: drains, and returns when that has ended: 0 CLEAN, -EBUSY QUARANTINED (the bond is gone for
  * the caller all the same). While others remain: returns 1 at once. -EINVAL: state is none of enum sva_state, or is NONE where
- * the device cannot stop by itself; -EEXIST: a vouched state that is not so; in both cases the reference is kept. */
+ * the device cannot stop by itself; -EEXIST: a vouched state that is not so; -EPERM: bound by another address space; in these cases the
+ * reference is kept. Any other error (-ETIMEDOUT, -ECONNREFUSED): how the drain ended is not known, it is svad's; the bond is gone.
+ * The last reference here while another connection of this process holds the same bond: 1, and this handle is gone. */
 int sva_unbind(struct sva_bond *bond, enum sva_state state);
 
 uint32_t sva_bond_pasid(const struct sva_bond *bond);
