@@ -13,9 +13,12 @@ BASH_FOR_TESTS = bash
 
 AM_TESTS_ENVIRONMENT = \
 	SVAD_BUILDDIR='$(abs_top_builddir)'; export SVAD_BUILDDIR; \
-	SVAD_SRCDIR='$(abs_top_srcdir)'; export SVAD_SRCDIR;
+	SVAD_SRCDIR='$(abs_top_srcdir)'; export SVAD_SRCDIR; \
+	SVAD_VARIANT_CFLAGS='$(VARIANT_CFLAGS)'; export SVAD_VARIANT_CFLAGS; \
+	CC='$(CC)'; export CC;
 
 EXTRA_DIST += \
+	tests/doc-examples.sh \
 	tests/mutations.list \
 	tests/mutations.sh \
 	tests/packaging.sh \
@@ -53,6 +56,12 @@ test_tap_LDADD = $(TEST_LIBS)
 
 SYSTEM_TESTS =
 
+SYSTEM_TESTS += test-ctl
+test_ctl_SOURCES = tests/system/test-ctl.c tests/system/ctl-fake.c tests/system/ctl-fake.h
+test_ctl_CPPFLAGS = $(TEST_CPPFLAGS)
+test_ctl_CFLAGS = $(TEST_CFLAGS) $(JANSSON_CFLAGS)
+test_ctl_LDADD = $(TEST_LIBS) libsvadproto.la $(PROTOBUF_C_LIBS) $(JANSSON_LIBS)
+
 # ---- which of them run again in other ways (tests/run-all) ---------------------------------------
 
 # Under ThreadSanitizer: what has threads, that is the simulated device and the library.
@@ -61,7 +70,7 @@ TSAN_SUITES =
 VALGRIND_SUITES =
 
 check_PROGRAMS += $(UNIT_TESTS) $(SYSTEM_TESTS)
-TESTS += $(UNIT_TESTS) $(SYSTEM_TESTS) tests/packaging.sh
+TESTS += $(UNIT_TESTS) $(SYSTEM_TESTS) tests/packaging.sh tests/doc-examples.sh
 if MUTATIONS
 TESTS += tests/mutations.sh
 endif
