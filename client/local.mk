@@ -70,6 +70,8 @@ svadctl_SOURCES = \
 	client/ctl/quarantine.c \
 	client/ctl/rpc.c \
 	client/ctl/rpc.h \
+	client/ctl/rpc_clean.c \
+	client/ctl/rpc_clean.h \
 	client/ctl/status.c \
 	client/ctl/table.c \
 	client/ctl/table.h \

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "rpc.h"
+#include "rpc_clean.h"
 #include "term.h"
 #include "units.h"
 
@@ -300,6 +301,7 @@ int rpc_receive(struct rpc *rpc, const rpc_reply **ret_reply)
 				"svad's answer is malformed (%zd bytes): is %s really svad's, and of this "
 				"version?",
 				n, rpc->path);
+	rpc_clean(&reply->base);
 	*ret_reply = reply;
 	return CTL_OK;
 }
