@@ -76,6 +76,7 @@ svad_broker_LDADD = libsvad-common.la libsvadproto.la $(LIBUV_LIBS) $(SECCOMP_LI
 pkglibexec_PROGRAMS += svad-simdev
 svad_simdev_SOURCES = \
 	daemon/sim.h \
+	daemon/sim_bond.c \
 	daemon/sim_bond.h \
 	daemon/sim_checker.c \
 	daemon/sim_checker.h \
@@ -84,12 +85,17 @@ svad_simdev_SOURCES = \
 	daemon/sim_device.h \
 	daemon/sim_dma.c \
 	daemon/sim_engine.c \
+	daemon/sim_event.h \
 	daemon/sim_fdcheck.c \
 	daemon/sim_iommu.c \
 	daemon/sim_iommu.h \
+	daemon/sim_late.c \
+	daemon/sim_late.h \
 	daemon/sim_main.c \
 	daemon/sim_mm.c \
 	daemon/sim_mm.h \
+	daemon/sim_msg.c \
+	daemon/sim_msg.h \
 	daemon/sim_mutation.c \
 	daemon/sim_os.c \
 	daemon/sim_pasid.c \
