@@ -150,6 +150,11 @@ int ctl_parse(struct ctl *ctl, int argc, char **argv, const struct ctl_option *o
 	for (int i = 0; i < max; i++)
 		pos[i] = NULL;
 
+	for (int i = 0; i < argc; i++)
+		for (const char *c = argv[i]; *c; c++)
+			if ((unsigned char)*c < 0x20 || *c == 0x7f)
+				return ctl_usage(ctl, "control characters in \"%s\"", argv[i]);
+
 	for (int i = 0; i < argc; i++) {
 		const struct ctl_option *o;
 		const char *value = NULL;

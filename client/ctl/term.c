@@ -176,7 +176,7 @@ char *text_clean(const char *text, char *buf, size_t size)
 		} else {
 			if (used + n >= size)
 				break;
-			memcpy(buf + used, s, n);
+			memmove(buf + used, s, n); /* buf may be text itself */
 			used += n;
 		}
 		s += n;

@@ -538,7 +538,7 @@ START_TEST(terminal_is_safe)
 	lacks(text_out, "\342\200\256");
 	/* What comes from the command line. */
 	start(FAKE_GOOD);
-	expect(1, "device show \033[2J");
+	expect(2, "device show \033[2J");
 	lacks(text_err, "\033");
 	expect(2, "\033[2J");
 	lacks(text_err, "\033");
