@@ -23,7 +23,8 @@
 
 struct counts {
 	unsigned printed, failed;
-	bool planned; /* the plan line came: the run is complete */
+	unsigned seen; /* results of this runner */
+	bool planned; /* the last line was the plan: the run is complete */
 };
 
 static unsigned env_number(const char *name, unsigned fallback)
@@ -81,7 +82,7 @@ const char *tap_libexecdir(void)
 	return s && *s ? s : tap_builddir();
 }
 
-void tap_skip(const char *fmt, ...)
+void tap_skip_at(const char *file, int line, const char *fmt, ...)
 {
 	char reason[512];
 	va_list ap;
@@ -92,26 +93,29 @@ void tap_skip(const char *fmt, ...)
 	for (char *p = reason; *p; p++)
 		if (*p == '\n')
 			*p = ' ';
-	ck_abort_msg(SKIP_MARK "%s", reason);
-	abort(); /* ck_abort_msg does not return, but does not say so to the compiler */
+	_ck_assert_failed(file, line, "skipped", SKIP_MARK "%s", reason); /* what ck_abort_msg() is, with the caller's place */
+	abort(); /* it does not return, but does not say so to every compiler */
 }
 
-/* Rewrites one line of Check's TAP: numbers anew, skips as skips. */
+/* Rewrites one line of Check's TAP: numbers anew, skips as skips. What is not the next result is more of a failure's message, whatever
+ * it looks like. */
 static void print_line(const char *line, struct counts *counts)
 {
+	char expected[32];
 	bool ok = strncmp(line, "ok ", 3) == 0;
 	const char *name, *mark;
 
-	if (strncmp(line, "1..", 3) == 0) {
-		counts->planned = true;
+	snprintf(expected, sizeof(expected), "1..%u", counts->seen);
+	counts->planned = strcmp(line, expected) == 0;
+	if (counts->planned)
+		return;
+	snprintf(expected, sizeof(expected), "%sok %u - ", ok ? "" : "not ", counts->seen + 1);
+	if (strncmp(line, expected, strlen(expected)) != 0) {
+		printf("# %s\n", line);
 		return;
 	}
-	if (!ok && strncmp(line, "not ok ", 7) != 0) {
-		printf("# %s\n", line); /* the rest of a message of several lines */
-		return;
-	}
-	name = strstr(line, " - ");
-	name = name ? name + 3 : line;
+	counts->seen++;
+	name = line + strlen(expected);
 	/* "../tests/unit/test-x.c:case:test: message": the folder is no news */
 	for (const char *p = name; *p && *p != ':'; p++)
 		if (*p == '/')
@@ -135,14 +139,14 @@ static void print_line(const char *line, struct counts *counts)
 	putchar('\n');
 }
 
-/* Reads Check's TAP until its plan has come, or until the runner is gone and what it wrote is read: a daemon that a test left behind may
- * hold the pipe open, so EOF is not waited for. */
+/* Reads Check's TAP until the runner is gone and all that it wrote is read: a daemon that a test left behind may hold the pipe open, so
+ * EOF is not waited for. */
 static void relay(int fd, int runner_fd, struct counts *counts)
 {
 	char buf[65536];
 	size_t used = 0;
 
-	while (!counts->planned) {
+	for (;;) {
 		struct pollfd pfds[] = { { .fd = fd, .events = POLLIN }, { .fd = runner_fd, .events = POLLIN } };
 		char *nl, *start = buf;
 		ssize_t n;
@@ -214,7 +218,7 @@ static pid_t some_child(void)
 /* Waits for what the tests left behind; what does not end by itself is killed, and a failed test. */
 static void reap_leftovers(struct counts *counts)
 {
-	int64_t deadline = now_ms() + (int64_t)LEFTOVER_GRACE_MS * tap_slow();
+	int64_t deadline = now_ms() + (int64_t)env_number("SVAD_TAP_GRACE_MS", LEFTOVER_GRACE_MS) * tap_slow();
 	pid_t pid;
 
 	while ((pid = some_child()) > 0) {
@@ -289,6 +293,7 @@ static int run(Suite *(*const *fns)(void), size_t n, const char *only, struct co
 	close(pipe_fds[1]);
 	runner_fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	counts->planned = false;
+	counts->seen = 0;
 	relay(pipe_fds[0], runner_fd, counts);
 	close(pipe_fds[0]);
 	if (runner_fd >= 0)

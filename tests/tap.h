@@ -28,7 +28,8 @@ int tap_main(int argc, char **argv, Suite *(*suite_fn)(void), ...) __attribute__
 
 /* Ends the running test as skipped. The reason is one line, for people: what this machine lacks, or how to get it. Call it from the
  * test's own thread, and not from a forked child of it. */
-void tap_skip(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
+#define tap_skip(...) tap_skip_at(__FILE__, __LINE__, __VA_ARGS__)
+void tap_skip_at(const char *file, int line, const char *fmt, ...) __attribute__((format(printf, 3, 4), noreturn));
 
 /* How much to do: full, or less when $SVAD_TEST_SCALE (percent, 1..100) says so; at least 1. The sanitizer, Valgrind and quick runs
  * set it, for tests whose size is a matter of degree. */

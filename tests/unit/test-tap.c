@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The test wrapper itself: what it counts is what the whole project claims.
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "tap.h"
 
@@ -39,6 +43,132 @@ START_TEST(test_directories)
 }
 END_TEST
 
+/* ---- a suite of every outcome, which the tests below run in a process of its own -------------------- */
+
+START_TEST(sample_pass)
+{
+	printf("not ok 99 - a test may print what it likes\n1..7\n");
+}
+END_TEST
+
+START_TEST(sample_fail)
+{
+	ck_abort_msg("one # two\nand a second line\nok 7 - that is no result\n1..1");
+}
+END_TEST
+
+START_TEST(sample_skip)
+{
+	tap_skip("no %s\nhere", "device");
+}
+END_TEST
+
+START_TEST(sample_crash)
+{
+	raise(SIGSEGV);
+}
+END_TEST
+
+START_TEST(sample_leave)
+{
+	/* a daemon: a session of its own, so that Check's kill of the test's process group does not reach it */
+	if (fork() == 0) {
+		setsid();
+		pause();
+		_exit(0);
+	}
+}
+END_TEST
+
+static Suite *sample_suite(void)
+{
+	const struct {
+		const char *name;
+		const TTest *test;
+	} all[] = {
+		{ "pass", sample_pass }, { "fail", sample_fail }, { "skip", sample_skip }, { "crash", sample_crash },
+		{ "leave", sample_leave },
+	};
+	Suite *s = suite_create("sample");
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		TCase *tc = tcase_create(all[i].name);
+
+		tcase_add_test(tc, all[i].test);
+		suite_add_tcase(s, tc);
+	}
+	return s;
+}
+
+/* Runs the sample suite's named cases and gives back its output; the exit status must be status. */
+static char *run_sample(const char *cases, int status)
+{
+	static char out[65536];
+	char command[256];
+	size_t n;
+	FILE *f;
+	int r;
+
+	snprintf(command, sizeof(command), "SVAD_TAP_SAMPLE=1 SVAD_TAP_GRACE_MS=100 /proc/%d/exe %s 2>/dev/null", (int)getpid(),
+		 cases);
+	f = popen(command, "re");
+	ck_assert_ptr_nonnull(f);
+	n = fread(out, 1, sizeof(out) - 1, f);
+	out[n] = '\0';
+	r = pclose(f);
+	ck_assert_int_eq(WEXITSTATUS(r), status);
+	return out;
+}
+
+START_TEST(test_pass)
+{
+	ck_assert_str_eq(run_sample("pass", 0), "ok 1 - test-tap.c:pass:sample_pass: Passed\n1..1\n");
+}
+END_TEST
+
+START_TEST(test_fail)
+{
+	ck_assert_str_eq(run_sample("pass fail", 1),
+			 "ok 1 - test-tap.c:pass:sample_pass: Passed\n"
+			 "not ok 2 - test-tap.c:fail:sample_fail: one = two\n"
+			 "# and a second line\n"
+			 "# ok 7 - that is no result\n"
+			 "# 1..1\n"
+			 "1..2\n");
+}
+END_TEST
+
+START_TEST(test_skip)
+{
+	ck_assert_str_eq(run_sample("skip", 0), "ok 1 - test-tap.c:skip:sample_skip # SKIP no device here\n1..1\n");
+}
+END_TEST
+
+START_TEST(test_crash)
+{
+	const char *out = run_sample("crash", 1);
+
+	ck_assert_msg(strncmp(out, "not ok 1 - test-tap.c:crash:sample_crash: ", 41) == 0, "%s", out);
+	ck_assert_ptr_nonnull(strstr(out, "\n1..1\n"));
+}
+END_TEST
+
+START_TEST(test_left_behind)
+{
+	const char *out = run_sample("leave", 1);
+
+	ck_assert_msg(strncmp(out, "ok 1 - test-tap.c:leave:", 24) == 0, "%s", out);
+	ck_assert_ptr_nonnull(strstr(out, "not ok 2 - no process is left behind: "));
+	ck_assert_ptr_nonnull(strstr(out, "\n1..2\n"));
+}
+END_TEST
+
+START_TEST(test_no_such_case)
+{
+	ck_assert_str_eq(run_sample("nonsense", 1), "not ok 1 - there is such a case\n1..1\n");
+}
+END_TEST
+
 static Suite *tap_suite(void)
 {
 	Suite *s = suite_create("tap");
@@ -48,10 +178,19 @@ static Suite *tap_suite(void)
 	tcase_add_test(tc, test_slow);
 	tcase_add_test(tc, test_directories);
 	suite_add_tcase(s, tc);
+
+	tc = tcase_create("outcomes");
+	tcase_add_test(tc, test_pass);
+	tcase_add_test(tc, test_fail);
+	tcase_add_test(tc, test_skip);
+	tcase_add_test(tc, test_crash);
+	tcase_add_test(tc, test_left_behind);
+	tcase_add_test(tc, test_no_such_case);
+	suite_add_tcase(s, tc);
 	return s;
 }
 
 int main(int argc, char **argv)
 {
-	return tap_main(argc, argv, tap_suite, NULL);
+	return tap_main(argc, argv, getenv("SVAD_TAP_SAMPLE") ? sample_suite : tap_suite, NULL);
 }
