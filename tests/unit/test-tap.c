@@ -53,7 +53,7 @@ END_TEST
 
 START_TEST(sample_fail)
 {
-	ck_abort_msg("one # two\nand a second line\nok 7 - that is no result\n1..1");
+	ck_abort_msg("one # two\nand a second line\nok 7 - that is no result\n1..9");
 }
 END_TEST
 
@@ -133,7 +133,7 @@ START_TEST(test_fail)
 			 "not ok 2 - test-tap.c:fail:sample_fail: one = two\n"
 			 "# and a second line\n"
 			 "# ok 7 - that is no result\n"
-			 "# 1..1\n"
+			 "# 1..9\n"
 			 "1..2\n");
 }
 END_TEST
