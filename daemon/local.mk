@@ -82,6 +82,8 @@ svad_simdev_SOURCES = \
 	daemon/sim_checker.h \
 	daemon/sim_crc32c.c \
 	daemon/sim_crc32c.h \
+	daemon/sim_ctx.c \
+	daemon/sim_ctx.h \
 	daemon/sim_device.h \
 	daemon/sim_dma.c \
 	daemon/sim_engine.c \
@@ -101,6 +103,7 @@ svad_simdev_SOURCES = \
 	daemon/sim_pasid.c \
 	daemon/sim_procmap.c \
 	daemon/sim_procmap.h \
+	daemon/sim_ref.c \
 	daemon/sim_slot.c \
 	daemon/sim_timer.c \
 	daemon/sim_worker.c \
