@@ -80,10 +80,13 @@ svad_simdev_SOURCES = \
 	daemon/sim_bond.h \
 	daemon/sim_checker.c \
 	daemon/sim_checker.h \
+	daemon/sim_control.c \
+	daemon/sim_control.h \
 	daemon/sim_crc32c.c \
 	daemon/sim_crc32c.h \
 	daemon/sim_ctx.c \
 	daemon/sim_ctx.h \
+	daemon/sim_device.c \
 	daemon/sim_device.h \
 	daemon/sim_dma.c \
 	daemon/sim_engine.c \
