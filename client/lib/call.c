@@ -8,6 +8,8 @@
 
 #include "internal.h"
 
+#define ATTEMPTS 3
+
 void sva_cond_wait(struct sva *sva, uint64_t deadline)
 {
 	struct timespec t = {
@@ -97,7 +99,7 @@ static int send_request(struct sva *sva, Svad__V1__Request *req, uint64_t deadli
 
 int sva_rpc(struct sva *sva, Svad__V1__Request *req, struct call *call, uint64_t deadline)
 {
-	for (;;) {
+	for (unsigned attempt = 1;; attempt++) {
 		int r = sva_conn_await_up(sva, deadline, true);
 
 		if (r < 0)
@@ -132,8 +134,10 @@ int sva_rpc(struct sva *sva, Svad__V1__Request *req, struct call *call, uint64_t
 			return sva_fail(sva, -ETIMEDOUT, "svad at %s did not answer in time; `svadctl status` tells whether it "
 							 "is well", sva->path);
 		}
-		if (call->result == -ECONNRESET && sva_remaining_ms(deadline) > 0)
-			continue; /* every request may be repeated: it asks, or names a grant that exists once */
+		/* Every request may be repeated: it asks, or names a grant that exists once. Not without end: this request may be
+		 * what the broker dies of. */
+		if (call->result == -ECONNRESET && attempt < ATTEMPTS)
+			continue;
 		if (call->result == -EPROTO)
 			return sva_fail(sva, -EPROTO, "the answer from %s makes no sense: is that svad, and of this version?",
 					sva->path);
