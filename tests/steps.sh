@@ -49,13 +49,13 @@ step() {
 configured() {
 	local dir=$1 options
 	shift
-	options="$*"
+	options="$* CC=${CC-} CXX=${CXX-} CPPFLAGS=${CPPFLAGS-} CFLAGS=${CFLAGS-} CXXFLAGS=${CXXFLAGS-} LDFLAGS=${LDFLAGS-}"
 
 	mkdir -p "$dir"
 	if [[ -e $dir/Makefile && -e $dir/.options && $(<"$dir/.options") = "$options" ]]; then
 		return 0
 	fi
-	rm -f "$dir/.options"
+	rm -f "$dir/.options" "$dir/config.cache"
 	(cd "$dir" && "$top/configure" -C "$@") && printf '%s' "$options" >"$dir/.options"
 }
 
