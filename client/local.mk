@@ -94,5 +94,21 @@ hello_sva_LDADD = libsvaclient.la
 
 noinst_PROGRAMS += svad-demo
 svad_demo_SOURCES = \
-	client/demo/main.c
+	client/ctl/args.c \
+	client/ctl/ctl.h \
+	client/ctl/rpc.c \
+	client/ctl/rpc.h \
+	client/ctl/rpc_clean.c \
+	client/ctl/rpc_clean.h \
+	client/ctl/term.c \
+	client/ctl/term.h \
+	client/ctl/units.c \
+	client/ctl/units.h \
+	client/demo/children.c \
+	client/demo/daemon.c \
+	client/demo/demo.h \
+	client/demo/main.c \
+	client/demo/roles.c \
+	client/demo/scenes.c
+svad_demo_CFLAGS = $(AM_CFLAGS)
 svad_demo_LDADD = libsvaclient.la libsvadproto.la $(PROTOBUF_C_LIBS)

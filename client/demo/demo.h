@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef SVAD_DEMO_H
+#define SVAD_DEMO_H
+/*
+ * The demonstration: an svad of its own, real client processes, six scenes, everything verified. The parent
+ * drives and judges; its children (demo --child ROLE) are the clients, told by lines on their stdin,
+ * answering by lines on stdout. Nothing is timed by sleeping: what has to be in the middle of DMA is held
+ * there by the fault socket, and what has to have happened is waited for as an event. Single-threaded, but
+ * for the children's own threads.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "../ctl/rpc.h"
+
+#define DEMO_BYTES ((size_t)64 << 20) /* of each transfer */
+#define DEMO_WAIT_MS 20000
+#define DEMO_MAX_EVENTS 1024
+#define DEMO_MAX_CHILDREN 32
+
+struct demo_event {
+	unsigned kind;
+	uint64_t ns; /* CLOCK_MONOTONIC */
+	uint64_t bond;
+	uint32_t pasid;
+	int32_t pid;
+};
+
+struct demo_child {
+	pid_t pid; /* 0: reaped */
+	int pidfd;
+	int to, from;
+	char line[256];
+	size_t have; /* bytes of text[] not yet taken as a line */
+	char text[1024];
+};
+
+struct demo {
+	const char *bindir;
+	const char *self;
+	char dir[64];
+	char socket[96], admin[96], fault[96], conf[96];
+	pid_t svad;
+	int svad_pidfd;
+	int fault_fd;
+	struct ctl ctl;
+	struct rpc *admin_rpc, *watch;
+	struct demo_event events[DEMO_MAX_EVENTS];
+	size_t n_events;
+	struct demo_child children[DEMO_MAX_CHILDREN];
+	size_t n_children;
+	/* what was shown */
+	uint64_t verified; /* bytes compared */
+	char why[512];	   /* of the first failure */
+	char line[8][160];
+	size_t n_lines;
+};
+
+/* ---- main.c ---- */
+/* Notes the first failure and returns false. */
+bool demo_fail(struct demo *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A line of the scene's result. */
+void demo_say(struct demo *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Waits until fd is readable. False: time is up, or a signal asked to end (noted). */
+bool demo_wait(struct demo *d, int fd, int timeout_ms, const char *what);
+bool demo_wait_either(struct demo *d, int fd, int fd2, int timeout_ms, const char *what);
+
+/* ---- daemon.c: svad, its administrators' connection, its fault socket ---- */
+bool demo_start(struct demo *d);
+void demo_stop(struct demo *d,
+	       int *ret_status); /* drains, ends svad, removes the directory; whatever state it is in */
+bool demo_fault(struct demo *d, char *answer, size_t size, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+bool demo_status(struct demo *d, uint64_t *ret_violations);
+/* Takes what events there are; then the first of that kind, bond (0: any) and pid (0: any) from *from on;
+ * waits for it. */
+const struct demo_event *demo_event(struct demo *d, size_t from, unsigned kind, uint64_t bond, pid_t pid);
+/* Runs svadctl; its exit code, -1 when it could not be run. */
+int demo_svadctl(struct demo *d, const char *a, const char *b, const char *c);
+
+/* ---- children.c: the parent's side ---- */
+struct demo_child *demo_spawn(struct demo *d, const char *role, const char *arg); /* NULL: noted */
+bool demo_tell(struct demo *d, struct demo_child *c, const char *word);
+/* The next line, which must begin with word; the rest is in c->line. */
+bool demo_hear(struct demo *d, struct demo_child *c, const char *word);
+bool demo_reap(struct demo *d, struct demo_child *c, int expect_signal); /* 0: must exit with 0 */
+void demo_kill_children(struct demo *d);
+
+/* ---- roles.c: the children's side ---- */
+int demo_role(const char *role, const char *arg);
+
+/* ---- scenes.c ---- */
+struct demo_scene {
+	const char *title;
+	bool (*run)(struct demo *d);
+};
+extern const struct demo_scene demo_scenes[];
+extern const size_t demo_n_scenes;
+
+#endif
