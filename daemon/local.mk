@@ -91,6 +91,8 @@ svad_simdev_SOURCES = \
 	daemon/sim_dma.c \
 	daemon/sim_engine.c \
 	daemon/sim_event.h \
+	daemon/sim_fault.c \
+	daemon/sim_fault.h \
 	daemon/sim_fdcheck.c \
 	daemon/sim_iommu.c \
 	daemon/sim_iommu.h \
@@ -107,6 +109,8 @@ svad_simdev_SOURCES = \
 	daemon/sim_procmap.c \
 	daemon/sim_procmap.h \
 	daemon/sim_ref.c \
+	daemon/sim_seccomp.c \
+	daemon/sim_seccomp.h \
 	daemon/sim_slot.c \
 	daemon/sim_timer.c \
 	daemon/sim_worker.c \

@@ -1,0 +1,610 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "sim_bond.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../client/lib/sva/demo_accel.h"
+#include "log.h"
+#include "sim_checker.h"
+#include "sim_ctx.h"
+#include "sim_device.h"
+#include "sim_event.h"
+#include "sim_iommu.h"
+#include "sim_late.h"
+#include "sim_mm.h"
+#include "sim_worker.h"
+
+#define FAULT_WINDOW_NS 100000000u
+#define FAULTS_PER_WINDOW 16u
+
+/* ---- lifetime of the struct ------------------------------------------------------------------------ */
+
+struct sim_bond *sim_bond_ref(struct sim_bond *bond)
+{
+	atomic_fetch_add(&bond->refs, 1);
+	return bond;
+}
+
+void sim_bond_unref(struct sim_bond *bond)
+{
+	if (!bond || atomic_fetch_sub(&bond->refs, 1) != 1)
+		return;
+	if (bond->portal_fd >= 0)
+		close(bond->portal_fd);
+	sim_mm_unref(bond->mm);
+	pthread_mutex_destroy(&bond->lock);
+	pthread_cond_destroy(&bond->wake);
+	pthread_cond_destroy(&bond->pr_cond);
+	free(bond);
+}
+
+/* ---- news from threads ------------------------------------------------------------------------------ */
+
+static void bond_acked(struct sim_bond *bond);
+
+static void bond_news(struct sim_note *note)
+{
+	struct sim_bond *bond = container_of(note, struct sim_bond, note);
+	struct svab_event fault = { .type = SVAB_EV_FAULT };
+	uint32_t news;
+
+	pthread_mutex_lock(&bond->lock);
+	news = bond->news;
+	bond->news = 0;
+	bond->note_posted = false;
+	fault.value = bond->fault_address;
+	fault.code = bond->fault_code;
+	pthread_mutex_unlock(&bond->lock);
+
+	if ((news & NEWS_FAULT) && !bond->finished) {
+		uint64_t now = sim_now();
+
+		/* Each is counted; a client that faults without end does not fill the broker's queue. */
+		if (now - bond->fault_window_ns > FAULT_WINDOW_NS) {
+			bond->fault_window_ns = now;
+			bond->fault_window_n = 0;
+		}
+		if (bond->fault_window_n++ < FAULTS_PER_WINDOW) {
+			struct sim_hold *hold = list_empty(&bond->holds) ?
+							NULL :
+							container_of(bond->holds.next, struct sim_hold, of_bond);
+
+			fault.cookie = hold ? hold->ctx->cookie : 0;
+			fault.grant = hold ? hold->grant : 0;
+			fault.bond = bond->id;
+			fault.device = bond->device->id;
+			fault.pasid = bond->pasid;
+			fault.state = bond->drain.state;
+			sim_event(&fault);
+		}
+	}
+	if (news & NEWS_STOPPED)
+		bond_acked(bond);
+	if (news & NEWS_FLUSHED)
+		sim_bond_input(bond, DRAIN_FLUSHED_ALL, SVAB_CAUSE_NONE);
+	if ((news & NEWS_PORTAL) && bond->drain.state == SVAB_PASID_BOUND) {
+		log_write(LOG_NOTICE, SVAD_MSG_CLIENT_MISBEHAVED,
+			  "process %d truncated the portal of its bond %llu with %s; the bond is revoked",
+			  (int)bond->mm->pid, (unsigned long long)bond->id, bond->device->name);
+		sim_bond_revoke(bond, SVAB_CAUSE_POLICY);
+	}
+	sim_bond_unref(bond);
+}
+
+void sim_bond_tell(struct sim_bond *bond, uint32_t news)
+{
+	bool post;
+
+	pthread_mutex_lock(&bond->lock);
+	bond->news |= news;
+	post = !bond->note_posted;
+	bond->note_posted = true;
+	pthread_mutex_unlock(&bond->lock);
+	if (!post)
+		return;
+	sim_bond_ref(bond);
+	bond->note.run = bond_news;
+	sim_post(&bond->note);
+}
+
+void sim_bond_fault(struct sim_bond *bond, enum svab_fault code, uint64_t address)
+{
+	if (code == SVAB_FAULT_DESCRIPTOR || code == SVAB_FAULT_RING)
+		atomic_fetch_add(&bond->device->errors, 1);
+	else
+		atomic_fetch_add(&bond->device->faults, 1);
+	atomic_fetch_add(&bond->faults, 1);
+	pthread_mutex_lock(&bond->lock);
+	bond->fault_address = address;
+	bond->fault_code = code;
+	pthread_mutex_unlock(&bond->lock);
+	sim_bond_tell(bond, NEWS_FAULT);
+}
+
+/* ---- the drain ---------------------------------------------------------------------------------------- */
+
+static struct sim_bond *of_drain(struct drain *d)
+{
+	return container_of(d, struct sim_bond, drain);
+}
+
+static void pasid_release(struct sim_mm *mm)
+{
+	sim_pasid_free(mm->pasid);
+	mm->pasid = 0;
+}
+
+static void op_revoke_portal(struct drain *d)
+{
+	struct sim_bond *bond = of_drain(d);
+
+	if (MUTATED("early-release") && bond->mm->n_bonds == 1)
+		pasid_release(bond->mm);
+	/* The client's mapping has nothing behind it from here on (SIGBUS), and the seal keeps it from growing back. */
+	if (!MUTATED("skip-portal-revoke") && ftruncate(bond->portal_fd, 0) < 0)
+		log_err("cannot revoke the portal of bond %llu: %s", (unsigned long long)bond->id, strerror(errno));
+}
+
+static bool stop_awaits_responses(const struct sim_bond *bond)
+{
+	return !bond->was_reset &&
+	       (bond->device->config->stop == STOP_CLEAN || bond->vouched == SVAB_PASID_CLEAN);
+}
+
+/* The device acknowledged: it sends nothing more. */
+static void bond_acked(struct sim_bond *bond)
+{
+	sim_timer_cancel(&bond->delay);
+	checker_stopped(bond->id);
+	sim_bond_input(bond, stop_awaits_responses(bond) ? DRAIN_STOPPED_CLEAN : DRAIN_STOPPED_FLUSHED, SVAB_CAUSE_NONE);
+}
+
+static void bond_stop_now(struct sim_bond *bond)
+{
+	if (sim_worker_stop(bond, stop_awaits_responses(bond), bond->was_reset))
+		bond_acked(bond);
+}
+
+static void bond_stop_delayed(struct sim_timer *timer)
+{
+	bond_stop_now(container_of(timer, struct sim_bond, delay));
+}
+
+static void bond_kick_again(struct sim_timer *timer)
+{
+	struct sim_bond *bond = container_of(timer, struct sim_bond, delay);
+
+	if (bond->drain.state == SVAB_PASID_BOUND && sim_worker_kick(bond) < 0)
+		sim_bond_retry_kick(bond);
+}
+
+void sim_bond_retry_kick(struct sim_bond *bond)
+{
+	/* Threads come back as others' bonds go idle; nothing tells when. */
+	bond->delay.fn = bond_kick_again;
+	(void)sim_timer_arm(&bond->delay, sim_now() + 20000000u);
+}
+
+static void op_stop(struct drain *d)
+{
+	struct sim_bond *bond = of_drain(d);
+	struct sim_device *device = bond->device;
+	uint32_t ignore_ms = atomic_load(&device->ignore_stop_ms);
+
+	sim_timer_cancel(&bond->delay);
+	if (MUTATED("skip-stop")) {
+		bond_acked(bond);
+		return;
+	}
+	if (!bond->was_reset) {
+		if (ignore_ms == SIM_FOREVER)
+			return; /* injected: the request is lost; the deadline will come */
+		if (ignore_ms) {
+			bond->delay.fn = bond_stop_delayed;
+			if (!sim_timer_arm(&bond->delay, sim_now() + (uint64_t)ignore_ms * 1000000u))
+				return;
+		}
+		/* A device without a stop: only the client's word that there is nothing to stop, and then it must be so. */
+		if (device->config->stop == STOP_NONE && (!bond->vouched || sim_worker_busy(bond))) {
+			sim_bond_input(bond, DRAIN_STOP_FAILED, SVAB_CAUSE_NONE);
+			return;
+		}
+	}
+	bond_stop_now(bond);
+}
+
+static void op_flush(struct drain *d)
+{
+	struct sim_bond *bond = of_drain(d);
+
+	if (sim_iommu_flush(bond))
+		sim_bond_input(bond, DRAIN_FLUSHED_ALL, SVAB_CAUSE_NONE);
+}
+
+static void op_cut(struct drain *d)
+{
+	struct sim_bond *bond = of_drain(d);
+
+	if (!MUTATED("skip-cut"))
+		sim_iommu_cut(bond->device, bond->pasid);
+	checker_cut(bond->id);
+	if (MUTATED("release-in-quarantine") && bond->mm->n_bonds == 1)
+		pasid_release(bond->mm);
+	sim_late_dma(bond);
+}
+
+static void op_invalidate(struct drain *d)
+{
+	struct sim_bond *bond = of_drain(d);
+
+	if (!MUTATED("skip-invalidate"))
+		sim_iommu_detach(bond->device, bond->pasid, bond->was_reset);
+}
+
+/* CLEAN: from here on the mm may bind anew, and when this was its last bond its PASID may be another's. */
+static void op_release(struct drain *d)
+{
+	struct sim_bond *bond = of_drain(d);
+	struct sim_mm *mm = bond->mm;
+
+	checker_clean(bond->id);
+	idmap_remove(&bond->device->by_mm, &bond->by_mm);
+	list_remove(&bond->of_mm);
+	mm->n_bonds--;
+	if (!mm->n_bonds && mm->pasid)
+		pasid_release(mm);
+	sim_mm_unuse(mm); /* the bond's own count keeps the struct */
+}
+
+static void bond_count(struct sim_bond *bond)
+{
+	struct sim_device *device = bond->device;
+	bool draining = drain_active(&bond->drain), quarantined = bond->drain.state == SVAB_PASID_QUARANTINED;
+
+	if (draining != bond->draining_counted) {
+		bond->draining_counted = draining;
+		device->draining += draining ? 1u : UINT32_MAX;
+		sim.draining += draining ? 1u : UINT32_MAX;
+	}
+	if (quarantined != bond->quarantine_counted) {
+		bond->quarantine_counted = quarantined;
+		device->quarantined += quarantined ? 1u : UINT32_MAX;
+		sim.quarantined += quarantined ? 1u : UINT32_MAX;
+	}
+}
+
+static void op_report(struct drain *d)
+{
+	struct sim_bond *bond = of_drain(d);
+	struct sim_device *device = bond->device;
+	struct stat st = { .st_size = -1 };
+
+	bond_count(bond);
+	switch (d->state) {
+	case SVAB_PASID_STOPPING:
+		(void)fstat(bond->portal_fd, &st);
+		checker_stopping(bond->id, st.st_size);
+		if (d->cause == SVAB_CAUSE_MM_RELEASED)
+			sim_event_bond(bond, SVAB_EV_MM_RELEASED, 0);
+		sim_event_bond(bond, SVAB_EV_STOPPING, 0);
+		sim_refs_revoke(bond);
+		break;
+	case SVAB_PASID_FLUSHED:
+		sim_event_bond(bond, SVAB_EV_FLUSHED, 0);
+		break;
+	case SVAB_PASID_QUARANTINED:
+		device->stop_failures++;
+		sim_event_bond(bond, SVAB_EV_STOP_FAILED, 0);
+		sim_event_bond(bond, SVAB_EV_QUARANTINED, d->ended_ns - d->began_ns);
+		log_write(LOG_WARNING, SVAD_MSG_QUARANTINED,
+			  "%s did not stop bond %llu (PASID %u, process %d) in time: quarantined, its PASID is withheld; "
+			  "reset the device, or have it asked to stop once more",
+			  device->name, (unsigned long long)bond->id, bond->pasid, (int)bond->mm->pid);
+		break;
+	case SVAB_PASID_CLEAN:
+		device->drained++;
+		sim.drained++;
+		sim_event_bond(bond, SVAB_EV_DRAINED, d->ended_ns - d->began_ns);
+		if (d->was_quarantined)
+			log_write(LOG_NOTICE, SVAD_MSG_RELEASED, "bond %llu (PASID %u) with %s is out of quarantine",
+				  (unsigned long long)bond->id, bond->pasid, device->name);
+		break;
+	case SVAB_PASID_NONE:
+	case SVAB_PASID_BOUND:
+		break;
+	}
+}
+
+static void hold_free(struct sim_hold *hold)
+{
+	struct sim_ctx *ctx = hold->ctx;
+
+	list_remove(&hold->of_ctx);
+	list_remove(&hold->of_bond);
+	free(hold);
+	sim_ctx_check_gone(ctx);
+}
+
+static void op_finished(struct drain *d)
+{
+	struct sim_bond *bond = of_drain(d);
+
+	bond->finished = true;
+	sim_timer_cancel(&bond->deadline);
+	sim_timer_cancel(&bond->delay);
+	sim_refs_revoke(bond);
+	while (!list_empty(&bond->holds))
+		hold_free(container_of(bond->holds.next, struct sim_hold, of_bond));
+	idmap_remove(&sim.bonds, &bond->by_id);
+	list_remove(&bond->of_device);
+	bond->device->n_bonds--;
+	sim.n_bonds--;
+	sim_late_dma(bond);
+	sim_bond_unref(bond);
+}
+
+static const struct drain_ops bond_ops = {
+	.revoke_portal = op_revoke_portal,
+	.stop = op_stop,
+	.flush = op_flush,
+	.cut = op_cut,
+	.invalidate = op_invalidate,
+	.release = op_release,
+	.report = op_report,
+	.finished = op_finished,
+};
+
+static void bond_deadline(struct sim_timer *timer)
+{
+	sim_bond_input(container_of(timer, struct sim_bond, deadline), DRAIN_DEADLINE, SVAB_CAUSE_NONE);
+}
+
+bool sim_bond_input(struct sim_bond *bond, enum drain_input input, enum svab_cause cause)
+{
+	bool r;
+
+	sim_bond_ref(bond);
+	r = drain_input(&bond->drain, input, cause, sim_now());
+	if (!bond->finished) {
+		if (!bond->drain.deadline_ns)
+			sim_timer_cancel(&bond->deadline);
+		else if (!bond->deadline.slot || bond->deadline.at != bond->drain.deadline_ns)
+			(void)sim_timer_arm(&bond->deadline, bond->drain.deadline_ns);
+	}
+	sim_bond_unref(bond);
+	return r;
+}
+
+void sim_bond_revoke(struct sim_bond *bond, enum svab_cause cause)
+{
+#ifdef SVAD_MUTATIONS
+	if (MUTATED("double-drain") && drain_active(&bond->drain))
+		bond->drain.state = SVAB_PASID_BOUND;
+#endif
+	if (bond->drain.state == SVAB_PASID_QUARANTINED)
+		sim_bond_input(bond, DRAIN_RETRY, SVAB_CAUSE_NONE);
+	else
+		sim_bond_input(bond, DRAIN_BEGIN, cause);
+}
+
+void sim_bonds_mm_released(struct sim_mm *mm)
+{
+	struct list *l, *next;
+
+	list_for_each_safe(l, next, &mm->bonds)
+		sim_bond_input(container_of(l, struct sim_bond, of_mm), DRAIN_BEGIN, SVAB_CAUSE_MM_RELEASED);
+}
+
+int sim_bond_device_reset(struct sim_bond *bond, enum svab_cause cause)
+{
+	int r = 0;
+
+	sim_bond_ref(bond);
+	bond->was_reset = true;
+	switch (bond->drain.state) {
+	case SVAB_PASID_BOUND:
+		sim_bond_input(bond, DRAIN_BEGIN, cause);
+		break;
+	case SVAB_PASID_STOPPING:
+		bond_stop_now(bond);
+		break;
+	case SVAB_PASID_QUARANTINED:
+		if (!sim_worker_stop(bond, false, true)) {
+			r = 1; /* inside an access: it becomes CLEAN when that returns */
+			break;
+		}
+		sim_timer_cancel(&bond->delay);
+		checker_stopped(bond->id);
+		/* The device has forgotten; the IOMMU has not: what it still handles is awaited in FLUSHED. */
+		sim_bond_input(bond, sim_iommu_flush(bond) ? DRAIN_RESET : DRAIN_STOPPED_FLUSHED, cause);
+		break;
+	case SVAB_PASID_NONE:
+	case SVAB_PASID_FLUSHED:
+	case SVAB_PASID_CLEAN:
+		r = -1;
+		break;
+	}
+	sim_bond_unref(bond);
+	return r;
+}
+
+/* ---- making one ------------------------------------------------------------------------------------------ */
+
+struct sim_bond *sim_bond_find(uint64_t id)
+{
+	struct idmap_node *node = idmap_find(&sim.bonds, id);
+
+	return node ? container_of(node, struct sim_bond, by_id) : NULL;
+}
+
+static int portal_make(const struct sim_device *device)
+{
+	const uint32_t regs[4] = { SVA_DEMO_MAGIC, SVA_DEMO_VERSION, (uint32_t)device->config->operations,
+				   SVA_DEMO_FLAG_KICK };
+	const uint32_t idle = 1;
+	int fd;
+
+	fd = memfd_create("svad-portal", MFD_CLOEXEC | MFD_ALLOW_SEALING | 0x8u /* MFD_NOEXEC_SEAL, Linux 6.3 */);
+	if (fd < 0 && errno == EINVAL)
+		fd = memfd_create("svad-portal", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return -errno;
+	/* Not F_SEAL_SHRINK: revoking is shrinking to nothing. F_SEAL_SEAL: nor may the client add it. */
+	if (ftruncate(fd, SVA_DEMO_PORTAL_SIZE) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SEAL) < 0 ||
+	    pwrite(fd, regs, sizeof(regs), SVA_DEMO_REG_MAGIC) != (ssize_t)sizeof(regs) ||
+	    pwrite(fd, &idle, sizeof(idle), SVA_DEMO_REG_IDLE) != (ssize_t)sizeof(idle)) {
+		int r = -errno;
+
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+static int bond_new(struct sim_device *device, struct sim_mm *mm, uint64_t at_random, uint32_t deadline_ms,
+		    struct sim_bond **ret)
+{
+	bool fresh = !mm->pasid;
+	struct sim_bond *bond;
+	pthread_condattr_t attr;
+	int r;
+
+	if (device->state != SVAB_DEV_OK)
+		return -ENODEV;
+	if (device->config->max_bonds && device->n_bonds >= device->config->max_bonds)
+		return -ENOSPC;
+	if (!fresh && mm->pasid > device->max_pasid)
+		return -ENOSPC; /* a PASID belongs to the mm, and this one is too wide for the device */
+	bond = calloc(1, sizeof(*bond));
+	if (!bond)
+		return -ENOMEM;
+	r = portal_make(device);
+	if (r < 0) {
+		free(bond);
+		return r;
+	}
+	bond->portal_fd = r;
+	atomic_init(&bond->refs, 1);
+	pthread_mutex_init(&bond->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&bond->wake, &attr);
+	pthread_cond_init(&bond->pr_cond, &attr);
+	pthread_condattr_destroy(&attr);
+	bond->device = device;
+	bond->mm = sim_mm_ref(mm);
+	bond->at_random = at_random;
+	bond->bound_ns = sim_now();
+	bond->deadline.fn = bond_deadline;
+	list_init(&bond->holds);
+	list_init(&bond->sockets);
+	drain_init(&bond->drain, &bond_ops, deadline_ms);
+
+	if (fresh) {
+		mm->pasid = sim_pasid_alloc(device->max_pasid);
+		if (!mm->pasid) {
+			sim_bond_unref(bond);
+			return -ENOSPC;
+		}
+		checker_assign(mm->pasid, mm->id);
+	}
+	bond->pasid = mm->pasid;
+	bond->id = ++sim.next_bond;
+	r = sim_iommu_attach(device, bond->pasid, mm, bond->id);
+	if (r < 0) {
+		if (fresh)
+			pasid_release(mm);
+		sim_bond_unref(bond);
+		return r;
+	}
+	checker_bind(bond->id, device->id, bond->pasid, mm->id);
+	idmap_insert(&sim.bonds, &bond->by_id, bond->id);
+	idmap_insert(&device->by_mm, &bond->by_mm, mm->id);
+	list_append(&device->bonds, &bond->of_device);
+	list_append(&mm->bonds, &bond->of_mm);
+	sim_mm_use(mm);
+	mm->n_bonds++;
+	device->n_bonds++;
+	sim.n_bonds++;
+	sim_mm_sweep_needed();
+	*ret = bond;
+	return 0;
+}
+
+int sim_bond_get(struct sim_ctx *ctx, struct sim_device *device, struct sim_mm *mm, uint64_t at_random,
+		 struct sim_hold **ret)
+{
+	struct idmap_node *node = idmap_find(&device->by_mm, mm->id);
+	struct sim_bond *bond = node ? container_of(node, struct sim_bond, by_mm) : NULL;
+	struct sim_grant *grant;
+	struct sim_hold *hold;
+	struct list *l;
+	int r;
+
+	if (bond) {
+		if (bond->drain.state != SVAB_PASID_BOUND)
+			return -EBUSY;
+		list_for_each(l, &bond->holds) {
+			hold = container_of(l, struct sim_hold, of_bond);
+			if (hold->ctx == ctx) {
+				*ret = hold;
+				return 0;
+			}
+		}
+	}
+	grant = sim_ctx_grant_find(ctx, device->id);
+	if (!grant)
+		return -EACCES;
+	hold = calloc(1, sizeof(*hold));
+	if (!hold)
+		return -ENOMEM;
+	if (!bond) {
+		r = bond_new(device, mm, at_random, grant->deadline_ms, &bond);
+		if (r < 0) {
+			free(hold);
+			return r;
+		}
+	}
+	hold->ctx = ctx;
+	hold->bond = bond;
+	hold->grant = grant->grant;
+	list_append(&ctx->holds, &hold->of_ctx);
+	list_append(&bond->holds, &hold->of_bond);
+	list_remove(&grant->link);
+	free(grant);
+	*ret = hold;
+	return 0;
+}
+
+void sim_hold_end(struct sim_hold *hold, enum svab_cause cause)
+{
+	struct sim_bond *bond = hold->bond;
+
+	sim_refs_close(hold);
+	if (bond->drain.state != SVAB_PASID_BOUND)
+		return; /* until it has drained */
+	if (bond->holds.next != bond->holds.prev) {
+		struct svab_event e = {
+			.type = SVAB_EV_UNREF,
+			.cookie = hold->ctx->cookie,
+			.bond = bond->id,
+			.grant = hold->grant,
+			.device = bond->device->id,
+			.pasid = bond->pasid,
+			.state = bond->drain.state,
+			.cause = cause,
+		};
+
+		sim_event(&e);
+		hold_free(hold);
+		return;
+	}
+	sim_bond_input(bond, DRAIN_BEGIN, cause);
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef SVAD_SIM_CONTROL_H
+#define SVAD_SIM_CONTROL_H
+/* The control socket: the broker's requests, answers and events. Loop only. */
+
+int sim_control_init(void);
+void sim_control_deinit(void);
+
+/* Takes fd: a new broker. What waits for the old one is dropped: the new one lists. */
+int sim_control_attach(int fd);
+
+/* Handles every request that has arrived. Called before each message of a client: a grant that the broker sent first is seen first. */
+void sim_control_drain(void);
+
+#endif
