@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# bash completion for svadctl. Names and ids come from the running svad, when there is one; it is given half a second.
+# shellcheck shell=bash
+
+_svadctl_ask() { # COMMAND... -> one value a line: the first column of a table, without its title
+	local column=$1
+	shift
+	COLUMNS='' svadctl "${_svadctl_global[@]}" --timeout 500ms "$@" 2>/dev/null |
+		awk -v c="$column" 'NR > 1 && $0 !~ /\.$/ { print $c }'
+}
+
+_svadctl() {
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+	local verb='' sub='' word i
+	local -a _svadctl_global=()
+	local verbs='status device client bond drain quarantine watch top metrics doctor config version help'
+	local options='--json --socket --timeout --help'
+
+	COMPREPLY=()
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		word=${COMP_WORDS[i]}
+		case $word in
+		--socket)
+			_svadctl_global=(--socket "${COMP_WORDS[i + 1]}")
+			i=$((i + 1))
+			;;
+		--timeout | --client | --device | --uid | --bond | --interval | --count | -n | -d) i=$((i + 1)) ;;
+		-*) ;;
+		*)
+			if [[ -z $verb ]]; then
+				verb=$word
+			elif [[ -z $sub ]]; then
+				sub=$word
+			fi
+			;;
+		esac
+	done
+
+	case $prev in
+	--socket)
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
+	--device)
+		mapfile -t COMPREPLY < <(compgen -W "$(_svadctl_ask 1 device list)" -- "$cur")
+		return
+		;;
+	--client)
+		mapfile -t COMPREPLY < <(compgen -W "$(_svadctl_ask 1 client list)" -- "$cur")
+		return
+		;;
+	--bond)
+		mapfile -t COMPREPLY < <(compgen -W "$(_svadctl_ask 1 bond list)" -- "$cur")
+		return
+		;;
+	--uid)
+		mapfile -t COMPREPLY < <(compgen -W "$(_svadctl_ask 3 client list | sort -u)" -- "$cur")
+		return
+		;;
+	--timeout | --interval | -d)
+		mapfile -t COMPREPLY < <(compgen -W '500ms 1s 2s 10s 1min' -- "$cur")
+		return
+		;;
+	--count | -n) return ;;
+	esac
+
+	if [[ $cur == -* ]]; then
+		case $verb${sub:+ $sub} in
+		'bond list') options+=' --client --device' ;;
+		drain) options+=' --client --device --uid --bond --all' ;;
+		'quarantine list' | 'quarantine release') options+=' --device' ;;
+		watch) options+=' --snapshot --device --client --count' ;;
+		top) options+=' --batch --count --interval' ;;
+		'') options+=' --version' ;;
+		esac
+		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
+		return
+	fi
+
+	case $verb${sub:+ $sub} in
+	'') mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur") ;;
+	device) mapfile -t COMPREPLY < <(compgen -W 'list show reset' -- "$cur") ;;
+	client) mapfile -t COMPREPLY < <(compgen -W 'list' -- "$cur") ;;
+	bond) mapfile -t COMPREPLY < <(compgen -W 'list show revoke' -- "$cur") ;;
+	quarantine) mapfile -t COMPREPLY < <(compgen -W 'list release' -- "$cur") ;;
+	config) mapfile -t COMPREPLY < <(compgen -W 'check' -- "$cur") ;;
+	'device show' | 'device reset')
+		mapfile -t COMPREPLY < <(compgen -W "$(_svadctl_ask 1 device list)" -- "$cur")
+		;;
+	'bond show' | 'bond revoke')
+		mapfile -t COMPREPLY < <(compgen -W "$(_svadctl_ask 1 bond list)" -- "$cur")
+		;;
+	'quarantine release')
+		mapfile -t COMPREPLY < <(compgen -W "$(_svadctl_ask 1 quarantine list)" -- "$cur")
+		;;
+	'config check') mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+	esac
+}
+complete -F _svadctl svadctl
