@@ -52,6 +52,27 @@ test_tap_CPPFLAGS = $(TEST_CPPFLAGS)
 test_tap_CFLAGS = $(TEST_CFLAGS)
 test_tap_LDADD = $(TEST_LIBS)
 
+UNIT_TESTS += test-wire
+test_wire_SOURCES = tests/unit/test-wire.c
+test_wire_CPPFLAGS = $(TEST_CPPFLAGS)
+test_wire_CFLAGS = $(TEST_CFLAGS)
+test_wire_LDADD = $(TEST_LIBS) libsvadproto.la $(PROTOBUF_C_LIBS)
+
+UNIT_TESTS += test-lib
+test_lib_SOURCES = tests/unit/test-lib.c tests/unit/fake-svad.c tests/unit/fake-svad.h
+test_lib_CPPFLAGS = $(TEST_CPPFLAGS)
+test_lib_CFLAGS = $(TEST_CFLAGS)
+test_lib_LDADD = $(TEST_LIBS) libsvaclient.la libsvadproto.la $(PROTOBUF_C_LIBS)
+
+if HAVE_CXX
+UNIT_TESTS += test-lib-cxx
+test_lib_cxx_SOURCES = tests/unit/test-lib-cxx.cc
+test_lib_cxx_LDADD = libsvaclient.la
+endif HAVE_CXX
+
+TESTS += tests/unit/test-lib-symbols.sh
+dist_check_SCRIPTS += tests/unit/test-lib-symbols.sh
+
 # ---- system tests: real processes on the simulated device ---------------------------------------
 
 SYSTEM_TESTS =
@@ -65,7 +86,7 @@ test_ctl_LDADD = $(TEST_LIBS) libsvadproto.la $(PROTOBUF_C_LIBS) $(JANSSON_LIBS)
 # ---- which of them run again in other ways (tests/run-all) ---------------------------------------
 
 # Under ThreadSanitizer: what has threads, that is the simulated device and the library.
-TSAN_SUITES =
+TSAN_SUITES = test-lib
 # With the broker under Valgrind, by $SVAD_LIBEXECDIR: suites that start a whole daemon.
 VALGRIND_SUITES =
 
