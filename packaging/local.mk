@@ -66,5 +66,6 @@ if CATALOG
 endif
 
 dist_man_MANS += \
+	packaging/man/libsvaclient.3 \
 	packaging/man/svad.8 \
 	packaging/man/svad.conf.5
