@@ -8,7 +8,8 @@ EXTRA_DIST += \
 	packaging/svad.service.in \
 	packaging/svad.socket \
 	packaging/svad.sysusers \
-	packaging/svad.tmpfiles
+	packaging/svad.tmpfiles \
+	packaging/svadctl.bash
 
 packaging/svad.service: $(srcdir)/packaging/svad.service.in Makefile
 	$(AM_V_at)$(MKDIR_P) packaging
@@ -49,6 +50,10 @@ if CATALOG
 	$(MKDIR_P) '$(DESTDIR)$(catalogdir)'
 	$(INSTALL_DATA) $(srcdir)/packaging/svad.catalog '$(DESTDIR)$(catalogdir)/svad.catalog'
 endif
+if BASH_COMPLETION
+	$(MKDIR_P) '$(DESTDIR)$(bashcompletiondir)'
+	$(INSTALL_DATA) $(srcdir)/packaging/svadctl.bash '$(DESTDIR)$(bashcompletiondir)/svadctl'
+endif
 
 uninstall-local:
 	rm -f '$(DESTDIR)$(pkgsysconfdir)/svad.conf.new'
@@ -64,8 +69,12 @@ endif
 if CATALOG
 	rm -f '$(DESTDIR)$(catalogdir)/svad.catalog'
 endif
+if BASH_COMPLETION
+	rm -f '$(DESTDIR)$(bashcompletiondir)/svadctl'
+endif
 
 dist_man_MANS += \
 	packaging/man/libsvaclient.3 \
 	packaging/man/svad.8 \
-	packaging/man/svad.conf.5
+	packaging/man/svad.conf.5 \
+	packaging/man/svadctl.1
