@@ -78,10 +78,27 @@ dist_check_SCRIPTS += tests/unit/test-lib-symbols.sh
 SYSTEM_TESTS =
 
 SYSTEM_TESTS += test-ctl
-test_ctl_SOURCES = tests/system/test-ctl.c tests/system/ctl-fake.c tests/system/ctl-fake.h
+test_ctl_SOURCES = \
+	tests/system/ctl-fake.c \
+	tests/system/ctl-fake.h \
+	tests/system/ctl-run.c \
+	tests/system/ctl-run.h \
+	tests/system/test-ctl.c
 test_ctl_CPPFLAGS = $(TEST_CPPFLAGS)
 test_ctl_CFLAGS = $(TEST_CFLAGS) $(JANSSON_CFLAGS)
 test_ctl_LDADD = $(TEST_LIBS) libsvadproto.la $(PROTOBUF_C_LIBS) $(JANSSON_LIBS)
+
+SYSTEM_TESTS += test-supervisor
+check_PROGRAMS += fake-child
+test_supervisor_SOURCES = \
+	tests/system/supervisor-world.c \
+	tests/system/supervisor-world.h \
+	tests/system/test-supervisor.c
+test_supervisor_CPPFLAGS = $(TEST_CPPFLAGS)
+test_supervisor_CFLAGS = $(TEST_CFLAGS)
+test_supervisor_LDADD = $(TEST_LIBS)
+fake_child_SOURCES = tests/system/fake-child.c
+fake_child_LDADD = libsvad-common.la
 
 # ---- which of them run again in other ways (tests/run-all) ---------------------------------------
 
