@@ -244,6 +244,27 @@ START_TEST(test_device_errors)
 }
 END_TEST
 
+START_TEST(test_settles)
+{
+	struct sva *sva = connected(5000);
+	struct sva_bond *bond;
+	unsigned before;
+
+	atomic_store(&fake.bind, FAKE_STATUS);
+	atomic_store(&fake.device_error, -EACCES);
+	ck_words(sva, sva_bind(sva, "sim0", &bond), -EACCES, "no grant");
+	ck_assert_uint_eq(atomic_load(&fake.n_device_bind), 1); /* nothing to wait for */
+	atomic_store(&fake.bind, FAKE_GOOD);
+	ck_assert_int_eq(sva_unbind(bound(sva, "sim0"), SVA_STATE_NONE), 0);
+	/* Just after an unbind it may be that the broker has yet to hear of it. */
+	atomic_store(&fake.bind, FAKE_STATUS);
+	before = atomic_load(&fake.n_device_bind);
+	ck_assert_int_eq(sva_bind(sva, "sim0", &bond), -EACCES);
+	ck_assert_uint_gt(atomic_load(&fake.n_device_bind), before + 1);
+	sva_disconnect(sva);
+}
+END_TEST
+
 START_TEST(test_not_dumpable)
 {
 	struct sva *sva;
@@ -660,7 +681,7 @@ static Suite *lib_suite(void)
 		{ "late", test_rpc_late },	    { "bind-rpc", test_bind_rpc_errors },
 		{ "device", test_device_errors },   { "dumpable", test_not_dumpable },
 		{ "race", test_racing_binds },	    { "churn", test_churn },
-		{ "selector", test_selector },	    { "unbind", test_unbind_results },
+		{ "settle", test_settles },	    { "selector", test_selector },	    { "unbind", test_unbind_results },
 		{ "events", test_events },	    { "reconnect", test_reconnect },
 		{ "away", test_daemon_away },	    { "fork", test_fork },
 		{ "queue", test_queue },	    { "sigbus", test_sigbus_chains },
