@@ -91,14 +91,18 @@ static bool connect_admin(struct demo *d)
 bool demo_start(struct demo *d)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	const char *tmp = getenv("TMPDIR");
 	char svad[4096 + 16];
 	int notify;
 	bool ok;
 
-	strcpy(d->dir, "/tmp/svad-demo-XXXXXX");
+	/* A socket's path has room for 107 bytes: a long $TMPDIR will not do. */
+	if (!tmp || *tmp != '/' || strlen(tmp) > 60)
+		tmp = "/tmp";
+	snprintf(d->dir, sizeof(d->dir), "%s/svad-demo-XXXXXX", tmp);
 	if (!mkdtemp(d->dir)) {
 		*d->dir = 0;
-		return demo_fail(d, "/tmp: %s", strerror(errno));
+		return demo_fail(d, "%s: %s", tmp, strerror(errno));
 	}
 	snprintf(d->socket, sizeof(d->socket), "%s/svad.sock", d->dir);
 	snprintf(d->admin, sizeof(d->admin), "%s/admin.sock", d->dir);

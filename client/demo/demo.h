@@ -40,8 +40,8 @@ struct demo_child {
 struct demo {
 	const char *bindir;
 	const char *self;
-	char dir[64];
-	char socket[96], admin[96], fault[96], conf[96];
+	char dir[80];
+	char socket[100], admin[100], fault[100], conf[100];
 	pid_t svad;
 	int svad_pidfd;
 	int fault_fd;
