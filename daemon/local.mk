@@ -47,6 +47,7 @@ svad_LDADD = libsvad-common.la $(LIBSYSTEMD_LIBS)
 pkglibexec_PROGRAMS += svad-broker
 svad_broker_SOURCES = \
 	daemon/backend.h \
+	daemon/backend_sim.c \
 	daemon/bond.c \
 	daemon/bond.h \
 	daemon/broker.h \
@@ -60,6 +61,9 @@ svad_broker_SOURCES = \
 	daemon/device.h \
 	daemon/events.c \
 	daemon/events.h \
+	daemon/follow.c \
+	daemon/listener.c \
+	daemon/listener.h \
 	daemon/peer.c \
 	daemon/peer.h \
 	daemon/revoke.c \

@@ -25,7 +25,8 @@ dist_systemdsystemunit_DATA = packaging/svad.socket packaging/svad-admin.socket
 nodist_systemdsystemunit_DATA = packaging/svad.service
 endif
 
-doc_DATA = LICENSE NEWS
+dist_doc_DATA = LICENSE NEWS \
+	doc/client.md
 
 # Fragments get their installed names here, and svad.conf is an administrator's own: an existing one is never overwritten.
 install-data-local:
