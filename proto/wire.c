@@ -59,13 +59,14 @@ static bool collect_fds(const struct cmsghdr *c, struct wire_fds *fds)
 
 ssize_t wire_recv(int sock, void *buf, size_t size, struct wire_fds *ret_fds, pid_t *ret_pid, int flags)
 {
-	/* Room for all that the kernel may add, so that MSG_CTRUNC means the sender overdid it (or we are out of fds). */
+	/* Room for all that the kernel may add, so that MSG_CTRUNC means the sender overdid it (or we are out
+	 * of fds). */
 	union {
 		struct cmsghdr align;
 		char room[CMSG_SPACE(sizeof(int) * WIRE_MAX_FDS) + CMSG_SPACE(sizeof(struct ucred)) +
 			  CMSG_SPACE(sizeof(int))];
 	} control;
-	struct iovec iov = { .iov_base = buf, .iov_len = size };
+	struct iovec iov = {.iov_base = buf, .iov_len = size};
 	struct msghdr msg = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
@@ -126,8 +127,8 @@ int wire_send(int sock, const void *buf, size_t len, const int *fds, unsigned n_
 		struct cmsghdr align;
 		char room[CMSG_SPACE(sizeof(int) * WIRE_MAX_FDS)];
 	} control;
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)buf, .iov_len = len };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 	ssize_t n;
 
 	if (len == 0 || n_fds > WIRE_MAX_FDS)
@@ -191,8 +192,8 @@ void wire_arena_reset(struct wire_arena *arena)
 	arena->used = 0;
 }
 
-static int decode(const ProtobufCMessageDescriptor *type, const void *data, size_t len, struct wire_arena *arena,
-		  ProtobufCMessage **ret)
+static int decode(const ProtobufCMessageDescriptor *type, const void *data, size_t len,
+		  struct wire_arena *arena, ProtobufCMessage **ret)
 {
 	ProtobufCMessage *msg;
 

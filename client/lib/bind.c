@@ -46,9 +46,10 @@ static struct sva_bond *find(struct sva *sva, const char *name, uint32_t device)
 	return NULL;
 }
 
-static int bond_new(struct sva *sva, const struct grant *grant, struct ctx_bound *bound, struct sva_bond **ret)
+static int bond_new(struct sva *sva, const struct grant *grant, struct ctx_bound *bound,
+		    struct sva_bond **ret)
 {
-	struct epoll_event ev = { .events = 0 }; /* hang-up is always reported */
+	struct epoll_event ev = {.events = 0}; /* hang-up is always reported */
 	struct sva_bond *bond;
 	int r = 0;
 
@@ -72,7 +73,8 @@ static int bond_new(struct sva *sva, const struct grant *grant, struct ctx_bound
 
 		if (p == MAP_FAILED) {
 			r = -errno;
-			r = sva_fail(sva, r, "cannot map the portal of %s: %s", bond->name, strerrordesc_np(-r));
+			r = sva_fail(sva, r, "cannot map the portal of %s: %s", bond->name,
+				     strerrordesc_np(-r));
 			goto fail;
 		}
 		/* A forked child gets no portal, as with hardware (there the kernel module sees to it). */
@@ -121,8 +123,9 @@ static int take_ctx(struct sva *sva, struct grant *grant)
 	return 0;
 }
 
-/* Lock held. The device tells us and the broker of a bond's end at the same time; a bind right after an unbind may be with the broker
- * before that. Waits for what the broker says next, a moment at most. True: try again. */
+/* Lock held. The device tells us and the broker of a bond's end at the same time; a bind right after an
+ * unbind may be with the broker before that. Waits for what the broker says next, a moment at most. True: try
+ * again. */
 static bool settle(struct sva *sva, uint64_t deadline)
 {
 	uint64_t now = sva_now_ns(), until = now + 10000000u;
@@ -134,13 +137,14 @@ static bool settle(struct sva *sva, uint64_t deadline)
 }
 
 /* Lock held, binding set. */
-static int bind_locked(struct sva *sva, const char *name, Svad__V1__Request *req, uint64_t deadline, struct sva_bond **ret)
+static int bind_locked(struct sva *sva, const char *name, Svad__V1__Request *req, uint64_t deadline,
+		       struct sva_bond **ret)
 {
 	unsigned contexts = 0;
 
 	for (;;) {
-		struct grant grant = { .ctx_fd = -1 };
-		struct call call = { .parse = parse_bind, .out = &grant };
+		struct grant grant = {.ctx_fd = -1};
+		struct call call = {.parse = parse_bind, .out = &grant};
 		struct ctx_bound bound;
 		struct sva_bond *bond;
 		struct sva_ctx *ctx;
@@ -149,8 +153,10 @@ static int bind_locked(struct sva *sva, const char *name, Svad__V1__Request *req
 		/* A name is enough to know the bond by; a selector must ask which device it means now. */
 		bond = name ? find(sva, name, 0) : NULL;
 		if (!bond) {
-			/* A ctx that the device has ended (it was restarted, or revoked us) is of no more use. */
-			if (sva->ctx && sva->ctx->transport == &ctx_transport_sim && sva_hung_up(sva->ctx->fd))
+			/* A ctx that the device has ended (it was restarted, or revoked us) is of no more
+			 * use. */
+			if (sva->ctx && sva->ctx->transport == &ctx_transport_sim &&
+			    sva_hung_up(sva->ctx->fd))
 				sva->ctx = sva_ctx_unref(sva->ctx);
 			r = sva_rpc(sva, req, &call, deadline);
 			if (r < 0) {
@@ -170,9 +176,11 @@ static int bind_locked(struct sva *sva, const char *name, Svad__V1__Request *req
 			*ret = bond;
 			return 0;
 		}
-		if (bond) { /* another thread is in its last sva_unbind(): the device takes no new one before that ended */
+		if (bond) { /* another thread is in its last sva_unbind(): the device takes no new one before
+			       that ended */
 			if (sva_remaining_ms(deadline) == 0)
-				return sva_fail(sva, -EBUSY, "the earlier bond with %s is still draining", bond->name);
+				return sva_fail(sva, -EBUSY, "the earlier bond with %s is still draining",
+						bond->name);
 			sva_cond_wait(sva, deadline);
 			continue;
 		}

@@ -24,12 +24,13 @@ void sva_bond_mark_revoked(struct sva_bond *bond, uint32_t state, uint32_t cause
 	if (bond->told || bond->ending) /* the program itself ends it: no news */
 		return;
 	bond->told = true;
-	sva_event_push(bond->sva, bond, &(struct sva_event){
-						.reason = SVA_REVOKED,
-						.state = state,
-						.cause = cause,
-						.pasid = bond->pasid,
-					});
+	sva_event_push(bond->sva, bond,
+		       &(struct sva_event){
+			       .reason = SVA_REVOKED,
+			       .state = state,
+			       .cause = cause,
+			       .pasid = bond->pasid,
+		       });
 }
 
 void sva_bonds_check(struct sva *sva)
@@ -52,7 +53,8 @@ void sva_bond_unlink(struct sva_bond *bond)
 void sva_bond_close(struct sva_bond *bond)
 {
 	if (sva_alive(bond->sva)) {
-		/* In a child the epoll set is the parent's, and at the portal's address there is something else. */
+		/* In a child the epoll set is the parent's, and at the portal's address there is something
+		 * else. */
 		if (bond->fd >= 0 && !bond->hup_seen)
 			(void)epoll_ctl(bond->sva->epoll_fd, EPOLL_CTL_DEL, bond->fd, NULL);
 		if (bond->portal)
@@ -104,8 +106,8 @@ static int parse_bonds(struct call *call, const Svad__V1__Reply *reply, struct w
 /* Lock held. SVAB_PASID_CLEAN, _QUARANTINED or -errno. */
 static int await_final(struct sva *sva, struct sva_bond *bond, uint64_t deadline)
 {
-	struct find_out out = { .bond = bond->id };
-	struct call call = { .parse = parse_bonds, .out = &out };
+	struct find_out out = {.bond = bond->id};
+	struct call call = {.parse = parse_bonds, .out = &out};
 	Svad__V1__Page page = SVAD__V1__PAGE__INIT;
 	Svad__V1__ListBonds list = SVAD__V1__LIST_BONDS__INIT;
 	Svad__V1__Request req = SVAD__V1__REQUEST__INIT;
@@ -153,7 +155,8 @@ int sva_unbind(struct sva_bond *bond, enum sva_state state)
 	if (!sva_alive(sva))
 		return sva_fail_owner(sva);
 	if (state != SVA_STATE_NONE && state != SVA_STATE_FLUSHED && state != SVA_STATE_CLEAN)
-		return sva_fail(sva, -EINVAL, "%d is no state to vouch for: NONE, FLUSHED or CLEAN", (int)state);
+		return sva_fail(sva, -EINVAL, "%d is no state to vouch for: NONE, FLUSHED or CLEAN",
+				(int)state);
 
 	pthread_mutex_lock(&sva->lock);
 	if (bond->ending || atomic_load(&bond->refs) == 0) {
@@ -180,11 +183,15 @@ int sva_unbind(struct sva_bond *bond, enum sva_state state)
 		pthread_cond_broadcast(&sva->cond);
 		pthread_mutex_unlock(&sva->lock);
 		if (r == -EBUSY)
-			return sva_fail(sva, -EEXIST, "work is outstanding on %s, so it is not %s: wait for it, or vouch for nothing",
+			return sva_fail(sva, -EEXIST,
+					"work is outstanding on %s, so it is not %s: wait for it, or vouch "
+					"for nothing",
 					name, state == SVA_STATE_CLEAN ? "CLEAN" : "FLUSHED");
 		if (r == -EPERM)
 			return sva_fail(sva, r, "the bond belongs to another address space");
-		return sva_fail(sva, r, "%s cannot stop by itself: stop its work, then vouch for FLUSHED or CLEAN", name);
+		return sva_fail(sva, r,
+				"%s cannot stop by itself: stop its work, then vouch for FLUSHED or CLEAN",
+				name);
 	}
 	if (r == -ENOLINK) { /* revoked before it could answer */
 		r = await_final(sva, bond, deadline);
@@ -196,7 +203,8 @@ int sva_unbind(struct sva_bond *bond, enum sva_state state)
 	sva_bond_close(bond); /* where there was no answer this is what ends it: the last close */
 	atomic_store(&bond->refs, 0);
 	if (r < 0)
-		bond->rings = NULL; /* how it ended is not known: memory that the device may still write is not reused */
+		bond->rings = NULL; /* how it ended is not known: memory that the device may still write is
+				       not reused */
 	sva_bond_unref_mem(bond);
 	if (r >= 0 && final != SVAB_PASID_QUARANTINED)
 		sva->settle_until = sva_deadline(SVA_SETTLE_MS);
@@ -204,12 +212,16 @@ int sva_unbind(struct sva_bond *bond, enum sva_state state)
 	pthread_mutex_unlock(&sva->lock);
 
 	if (r == -ETIMEDOUT)
-		return sva_fail(sva, r, "%s did not drain in time; its drain goes on without this process", name);
+		return sva_fail(sva, r, "%s did not drain in time; its drain goes on without this process",
+				name);
 	if (r < 0)
 		return r;
 	if (final == SVAB_PASID_QUARANTINED)
-		return sva_fail(sva, -EBUSY, "%s did not stop: the bond is quarantined until an administrator resets the device "
-					     "(`svadctl device reset %s`)", name, name);
+		return sva_fail(
+			sva, -EBUSY,
+			"%s did not stop: the bond is quarantined until an administrator resets the device "
+			"(`svadctl device reset %s`)",
+			name, name);
 	return final == SVAB_PASID_BOUND ? 1 : 0;
 }
 

@@ -76,7 +76,8 @@ static int send_request(struct sva *sva, Svad__V1__Request *req, uint64_t deadli
 		r = wire_send(sva->fd, sva->tx, (size_t)len, NULL, 0, MSG_DONTWAIT);
 		if (r != -EAGAIN)
 			return r;
-		/* The broker is behind. It must be read from all the same, or both sides would wait for ever. */
+		/* The broker is behind. It must be read from all the same, or both sides would wait for ever.
+		 */
 		if (sva_remaining_ms(deadline) == 0)
 			return -ETIMEDOUT;
 		if (sva->pumping) {
@@ -123,26 +124,34 @@ int sva_rpc(struct sva *sva, Svad__V1__Request *req, struct call *call, uint64_t
 		}
 		if (r < 0) {
 			forget(sva, call);
-			return sva_fail(sva, r, r == -ETIMEDOUT ? "svad at %s does not read its requests" :
-								  "cannot send to svad at %s", sva->path);
+			return sva_fail(sva, r,
+					r == -ETIMEDOUT ? "svad at %s does not read its requests"
+							: "cannot send to svad at %s",
+					sva->path);
 		}
 
 		while (!call->done && sva_remaining_ms(deadline) > 0)
 			sva_pump(sva, deadline);
 		if (!call->done) {
 			forget(sva, call);
-			return sva_fail(sva, -ETIMEDOUT, "svad at %s did not answer in time; `svadctl status` tells whether it "
-							 "is well", sva->path);
+			return sva_fail(
+				sva, -ETIMEDOUT,
+				"svad at %s did not answer in time; `svadctl status` tells whether it "
+				"is well",
+				sva->path);
 		}
-		/* Every request may be repeated: it asks, or names a grant that exists once. Not without end: this request may be
-		 * what the broker dies of. */
+		/* Every request may be repeated: it asks, or names a grant that exists once. Not without end:
+		 * this request may be what the broker dies of. */
 		if (call->result == -ECONNRESET && attempt < ATTEMPTS)
 			continue;
 		if (call->result == -EPROTO)
-			return sva_fail(sva, -EPROTO, "the answer from %s makes no sense: is that svad, and of this version?",
-					sva->path);
+			return sva_fail(
+				sva, -EPROTO,
+				"the answer from %s makes no sense: is that svad, and of this version?",
+				sva->path);
 		if (call->result < 0)
-			return sva_fail(sva, call->result, "%s", call->text[0] ? call->text : "the connection to svad broke");
+			return sva_fail(sva, call->result, "%s",
+					call->text[0] ? call->text : "the connection to svad broke");
 		return 0;
 	}
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The socket to the broker: connecting, the handshake, reading, and coming back when the daemon was restarted. */
+/* The socket to the broker: connecting, the handshake, reading, and coming back when the daemon was
+ * restarted. */
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -29,8 +30,10 @@ static int refused(struct sva *sva, int error)
 		break;
 	case -EACCES:
 	case -EPERM:
-		(void)snprintf(sva->hello_text, sizeof(sva->hello_text),
-			       "no permission to connect to %s: see socket_mode and socket_group in svad.conf", sva->path);
+		(void)snprintf(
+			sva->hello_text, sizeof(sva->hello_text),
+			"no permission to connect to %s: see socket_mode and socket_group in svad.conf",
+			sva->path);
 		break;
 	case -EPROTOTYPE:
 		(void)snprintf(sva->hello_text, sizeof(sva->hello_text),
@@ -46,8 +49,8 @@ static int refused(struct sva *sva, int error)
 			       "no file descriptor is left for a connection: raise `ulimit -n`");
 		break;
 	default:
-		(void)snprintf(sva->hello_text, sizeof(sva->hello_text), "cannot connect to %s: %s", sva->path,
-			       strerrordesc_np(-error) ?: "unknown error");
+		(void)snprintf(sva->hello_text, sizeof(sva->hello_text), "cannot connect to %s: %s",
+			       sva->path, strerrordesc_np(-error) ?: "unknown error");
 	}
 	return sva->hello_error;
 }
@@ -82,11 +85,11 @@ static void try_again_later(struct sva *sva)
 
 int sva_conn_try(struct sva *sva)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	Svad__V1__Version version = SVAD__V1__VERSION__INIT;
 	Svad__V1__Hello hello = SVAD__V1__HELLO__INIT;
 	Svad__V1__Request req = SVAD__V1__REQUEST__INIT;
-	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = 1 };
+	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = 1};
 	char program[64];
 	int r;
 
@@ -144,16 +147,18 @@ void sva_conn_lost(struct sva *sva, int error)
 	if (was == CONN_UP) {
 		sva->backoff_ms = BACKOFF_MIN_MS;
 		sva_timer_arm(sva, 0);
-		sva_event_push(sva, NULL, &(struct sva_event){ .reason = SVA_DISCONNECTED });
+		sva_event_push(sva, NULL, &(struct sva_event){.reason = SVA_DISCONNECTED});
 	} else {
 		try_again_later(sva);
 		if (sva->hello_error == 0) {
 			sva->hello_error = error;
-			(void)snprintf(sva->hello_text, sizeof(sva->hello_text),
-				       error == -EPROTO ? "what listens at %s does not speak svad's protocol" :
-							  "svad at %s closed the connection before it answered: too many "
-							  "connections, or it is being stopped",
-				       sva->path);
+			(void)snprintf(
+				sva->hello_text, sizeof(sva->hello_text),
+				error == -EPROTO
+					? "what listens at %s does not speak svad's protocol"
+					: "svad at %s closed the connection before it answered: too many "
+					  "connections, or it is being stopped",
+				sva->path);
 		}
 	}
 	sva_calls_fail(sva, error);
@@ -161,8 +166,9 @@ void sva_conn_lost(struct sva *sva, int error)
 
 static void status_text(char *buf, size_t size, const Svad__V1__Status *status)
 {
-	int n = snprintf(buf, size, "%s", status->message && *status->message ? status->message :
-										 svad_code_name(status->code));
+	int n = snprintf(buf, size, "%s",
+			 status->message && *status->message ? status->message
+							     : svad_code_name(status->code));
 
 	if (status->limit_name && *status->limit_name && n > 0 && (size_t)n < size)
 		(void)snprintf(buf + n, size - (size_t)n, " (limit %s = %llu)", status->limit_name,
@@ -178,9 +184,9 @@ static int handle_hello(struct sva *sva, const Svad__V1__Reply *reply)
 
 	sva->hello_id = 0;
 	if (reply->status && reply->status->code != SVAD_OK) {
-		sva->hello_error = reply->status->code == SVAD_FAILED_PRECONDITION ?
-					   -EPROTONOSUPPORT :
-					   svad_code_to_errno(reply->status->code);
+		sva->hello_error = reply->status->code == SVAD_FAILED_PRECONDITION
+					   ? -EPROTONOSUPPORT
+					   : svad_code_to_errno(reply->status->code);
 		status_text(sva->hello_text, sizeof(sva->hello_text), reply->status);
 		return sva->hello_error;
 	}
@@ -189,10 +195,11 @@ static int handle_hello(struct sva *sva, const Svad__V1__Reply *reply)
 	hello = reply->hello;
 	if (!hello->version || hello->version->major != WIRE_VERSION_MAJOR) {
 		sva->hello_error = -EPROTONOSUPPORT;
-		(void)snprintf(sva->hello_text, sizeof(sva->hello_text),
-			       "svad at %s speaks protocol %u.%u, this library %u.%u: update the older of the two", sva->path,
-			       hello->version ? hello->version->major : 0, hello->version ? hello->version->minor : 0,
-			       WIRE_VERSION_MAJOR, WIRE_VERSION_MINOR);
+		(void)snprintf(
+			sva->hello_text, sizeof(sva->hello_text),
+			"svad at %s speaks protocol %u.%u, this library %u.%u: update the older of the two",
+			sva->path, hello->version ? hello->version->major : 0,
+			hello->version ? hello->version->minor : 0, WIRE_VERSION_MAJOR, WIRE_VERSION_MINOR);
 		return sva->hello_error;
 	}
 
@@ -205,10 +212,11 @@ static int handle_hello(struct sva *sva, const Svad__V1__Reply *reply)
 
 	req.body_case = SVAD__V1__REQUEST__BODY_SUBSCRIBE;
 	req.subscribe = &subscribe;
-	(void)send_now(sva, &req, &sva->subscribe_id); /* a socket that breaks here is noticed by the next read */
+	(void)send_now(sva, &req,
+		       &sva->subscribe_id); /* a socket that breaks here is noticed by the next read */
 
 	if (sva->was_up) {
-		sva_event_push(sva, NULL, &(struct sva_event){ .reason = SVA_RECONNECTED });
+		sva_event_push(sva, NULL, &(struct sva_event){.reason = SVA_RECONNECTED});
 		sva_bonds_check(sva);
 	}
 	sva->was_up = true;
@@ -264,7 +272,8 @@ void sva_conn_read(struct sva *sva, unsigned max)
 		ssize_t n;
 		int r = 0;
 
-		sva_fds_lock(); /* fork() must not slip in between an fd's arrival and its place in the table */
+		sva_fds_lock(); /* fork() must not slip in between an fd's arrival and its place in the table
+				 */
 		n = wire_recv(sva->fd, sva->rx, WIRE_MAX, &fds, NULL, MSG_DONTWAIT);
 		for (unsigned i = 0; n > 0 && i < fds.n; i++) {
 			fds.fd[i] = sva_fd_own_locked(fds.fd[i]);
@@ -325,7 +334,8 @@ static void wait_for_broker(struct sva *sva, int backoff_ms, uint64_t deadline)
 
 static bool worth_waiting_for(int error)
 {
-	return error == -ECONNREFUSED || error == -ECONNRESET || error == -EPIPE || error == -EAGAIN || error == -ENODEV;
+	return error == -ECONNREFUSED || error == -ECONNRESET || error == -EPIPE || error == -EAGAIN ||
+	       error == -ENODEV;
 }
 
 int sva_conn_await_up(struct sva *sva, uint64_t deadline, bool patient)
@@ -341,10 +351,14 @@ int sva_conn_await_up(struct sva *sva, uint64_t deadline, bool patient)
 			return sva_fail(sva, sva->hello_error, "%s", sva->hello_text);
 		if (sva_remaining_ms(deadline) == 0) {
 			if (sva->state == CONN_DOWN && sva->hello_error < 0)
-				return sva_fail(sva, worth_waiting_for(sva->hello_error) ? -ECONNREFUSED : sva->hello_error,
+				return sva_fail(sva,
+						worth_waiting_for(sva->hello_error) ? -ECONNREFUSED
+										    : sva->hello_error,
 						"%s", sva->hello_text);
-			return sva_fail(sva, -ETIMEDOUT, "svad at %s accepted the connection but did not answer: is it stuck? "
-							 "`systemctl status svad`", sva->path);
+			return sva_fail(sva, -ETIMEDOUT,
+					"svad at %s accepted the connection but did not answer: is it stuck? "
+					"`systemctl status svad`",
+					sva->path);
 		}
 		if (sva->state == CONN_HELLO || sva->pumping) {
 			tried = true;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A ctx fd of the simulated device: messages (proto/simwire.h). SVAB_BIND carries /proc/self/mem and /proc/self/maps, opened now:
- * both are tied to this address space, as the kernel module's bind ties to current->mm.
+ * A ctx fd of the simulated device: messages (proto/simwire.h). SVAB_BIND carries /proc/self/mem and
+ * /proc/self/maps, opened now: both are tied to this address space, as the kernel module's bind ties to
+ * current->mm.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +27,8 @@ struct packet {
 	};
 };
 
-/* One packet whose header says what it is; its fds are in the table. 0, -EAGAIN, -EPIPE at the end, -EPROTO. */
+/* One packet whose header says what it is; its fds are in the table. 0, -EAGAIN, -EPIPE at the end, -EPROTO.
+ */
 static int receive(int fd, struct packet *p, size_t need, struct wire_fds *fds)
 {
 	ssize_t n;
@@ -60,9 +62,10 @@ static void drop_fds(struct wire_fds *fds)
 	fds->n = 0;
 }
 
-/* Sends and waits for the answer to this very request: an answer to an earlier one, given up on, is dropped with its fds. */
-static int transact(int fd, struct packet *p, size_t len, const int *fds, unsigned n_fds, struct wire_fds *ret_fds,
-		    uint64_t deadline)
+/* Sends and waits for the answer to this very request: an answer to an earlier one, given up on, is dropped
+ * with its fds. */
+static int transact(int fd, struct packet *p, size_t len, const int *fds, unsigned n_fds,
+		    struct wire_fds *ret_fds, uint64_t deadline)
 {
 	const struct simwire_hdr sent = p->hdr;
 	int r;
@@ -107,8 +110,11 @@ static int open_own(const struct sva *sva, const char *path, int flags)
 	sva_fds_unlock();
 
 	if (fd == -EACCES || fd == -EPERM)
-		return sva_fail(sva, fd, "cannot open %s: this process is not dumpable (set-user-ID, file capabilities, or "
-					 "PR_SET_DUMPABLE 0), so a simulated device cannot reach its memory", path);
+		return sva_fail(
+			sva, fd,
+			"cannot open %s: this process is not dumpable (set-user-ID, file capabilities, or "
+			"PR_SET_DUMPABLE 0), so a simulated device cannot reach its memory",
+			path);
 	if (fd == -ENOENT)
 		return sva_fail(sva, fd, "cannot open %s: mount /proc for this process", path);
 	if (fd < 0)
@@ -126,7 +132,8 @@ static const char *bind_words(int error)
 	case -ENOSPC:
 		return "the device has no PASID left for another bond";
 	case -EBUSY:
-		return "an earlier bond of this process with the device is draining or quarantined; an administrator can see it with "
+		return "an earlier bond of this process with the device is draining or quarantined; an "
+		       "administrator can see it with "
 		       "`svadctl quarantine list`";
 	case -ENODEV:
 		return "the device is gone";
@@ -150,16 +157,18 @@ static int check_bound(const struct svab_bind *bind, const struct wire_fds *fds)
 		return 0;
 	if (bind->portal_size > PORTAL_MAX || bind->portal_size % (uint32_t)sysconf(_SC_PAGESIZE) != 0)
 		return -EPROTO;
-	/* Revoked already: its memory is gone. An access would fault, which is what revocation does; no reason to refuse. */
+	/* Revoked already: its memory is gone. An access would fault, which is what revocation does; no
+	 * reason to refuse. */
 	if (fstat(fds->fd[1], &st) < 0 || !S_ISREG(st.st_mode))
 		return -EPROTO;
 	return 0;
 }
 
-static int sim_bind(const struct sva *sva, struct sva_ctx *ctx, uint32_t device, uint64_t deadline, struct ctx_bound *ret)
+static int sim_bind(const struct sva *sva, struct sva_ctx *ctx, uint32_t device, uint64_t deadline,
+		    struct ctx_bound *ret)
 {
 	struct wire_fds fds = WIRE_FDS_NONE;
-	struct packet p = { 0 };
+	struct packet p = {0};
 	int own[2], r;
 
 	own[0] = open_own(sva, "/proc/self/mem", O_RDWR);
@@ -173,7 +182,7 @@ static int sim_bind(const struct sva *sva, struct sva_ctx *ctx, uint32_t device,
 
 	if (++ctx->seq == 0) /* 0 asks for no answer */
 		ctx->seq = 1;
-	p.hdr = (struct simwire_hdr){ .op = (uint32_t)SVAB_BIND, .seq = ctx->seq, .len = sizeof(p.bind) };
+	p.hdr = (struct simwire_hdr){.op = (uint32_t)SVAB_BIND, .seq = ctx->seq, .len = sizeof(p.bind)};
 	p.bind.size = sizeof(p.bind);
 	p.bind.device = device;
 	p.bind.bond_fd = -1;
@@ -195,21 +204,25 @@ static int sim_bind(const struct sva *sva, struct sva_ctx *ctx, uint32_t device,
 		if (r == -EPIPE)
 			return sva_fail(sva, r, "the device has ended this context");
 		if (r == -EPROTO)
-			return sva_fail(sva, r, "the device's answer makes no sense, or no file descriptor is left for it "
-						"(`ulimit -n`)");
-		return sva_fail(sva, r, "cannot reach the device: %s", strerrordesc_np(-r) ?: "unknown error");
+			return sva_fail(
+				sva, r,
+				"the device's answer makes no sense, or no file descriptor is left for it "
+				"(`ulimit -n`)");
+		return sva_fail(sva, r, "cannot reach the device: %s",
+				strerrordesc_np(-r) ?: "unknown error");
 	}
-	*ret = (struct ctx_bound){ .bind = p.bind, .bond_fd = fds.fd[0], .portal_fd = fds.n > 1 ? fds.fd[1] : -1 };
+	*ret = (struct ctx_bound){
+		.bind = p.bind, .bond_fd = fds.fd[0], .portal_fd = fds.n > 1 ? fds.fd[1] : -1};
 	return 0;
 }
 
 static int sim_unbind(struct sva_bond *bond, uint32_t *state, uint64_t deadline)
 {
 	struct wire_fds fds = WIRE_FDS_NONE;
-	struct packet p = { 0 };
+	struct packet p = {0};
 	int r;
 
-	p.hdr = (struct simwire_hdr){ .op = (uint32_t)SVAB_UNBIND, .len = sizeof(p.unbind) };
+	p.hdr = (struct simwire_hdr){.op = (uint32_t)SVAB_UNBIND, .len = sizeof(p.unbind)};
 	do {
 		p.hdr.seq = atomic_fetch_add(&bond->seq, 1) + 1;
 	} while (p.hdr.seq == 0);
@@ -229,7 +242,7 @@ static int sim_unbind(struct sva_bond *bond, uint32_t *state, uint64_t deadline)
 
 static int sim_kick(struct sva_bond *bond)
 {
-	static const struct simwire_hdr kick = { .op = SIMWIRE_KICK };
+	static const struct simwire_hdr kick = {.op = SIMWIRE_KICK};
 	int r = wire_send(bond->fd, &kick, sizeof(kick), NULL, 0, MSG_DONTWAIT);
 
 	/* A full queue holds a kick that the device has yet to read: one is as good as many. */

@@ -2,9 +2,9 @@
 #ifndef SVA_CTX_TRANSPORT_H
 #define SVA_CTX_TRANSPORT_H
 /*
- * What a ctx fd is made of: a character device (the kernel module, ctx_kmod.c) or a socket (the simulated device, ctx_sim.c). Both
- * speak the structs of svabroker.h. No call holds a lock of the library; errors come back as -errno with words
- * kept for sva_strerror(). Nothing here changes a struct sva.
+ * What a ctx fd is made of: a character device (the kernel module, ctx_kmod.c) or a socket (the simulated
+ * device, ctx_sim.c). Both speak the structs of svabroker.h. No call holds a lock of the library; errors come
+ * back as -errno with words kept for sva_strerror(). Nothing here changes a struct sva.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,9 +23,12 @@ struct ctx_bound {
 
 struct ctx_transport {
 	const char *name;
-	/* Binds this address space. One caller at a time for a ctx. -EPIPE: the ctx is dead, another one may do. */
-	int (*bind)(const struct sva *sva, struct sva_ctx *ctx, uint32_t device, uint64_t deadline, struct ctx_bound *ret);
-	/* state: in what the caller vouches for, out the final state. -ENOLINK: revoked meanwhile, there is no answer. */
+	/* Binds this address space. One caller at a time for a ctx. -EPIPE: the ctx is dead, another one may
+	 * do. */
+	int (*bind)(const struct sva *sva, struct sva_ctx *ctx, uint32_t device, uint64_t deadline,
+		    struct ctx_bound *ret);
+	/* state: in what the caller vouches for, out the final state. -ENOLINK: revoked meanwhile, there is
+	 * no answer. */
 	int (*unbind)(struct sva_bond *bond, uint32_t *state, uint64_t deadline);
 	int (*kick)(struct sva_bond *bond); /* 0, -ESHUTDOWN */
 };

@@ -30,7 +30,9 @@ int sva_fail(const struct sva *sva, int r, const char *fmt, ...)
 
 int sva_fail_owner(const struct sva *sva)
 {
-	return sva_fail(sva, -EOWNERDEAD, "this object belongs to the process that forked this one; a child calls sva_connect() itself");
+	return sva_fail(sva, -EOWNERDEAD,
+			"this object belongs to the process that forked this one; a child calls "
+			"sva_connect() itself");
 }
 
 static const char *general(int error)
@@ -39,9 +41,11 @@ static const char *general(int error)
 	case 0:
 		return "no error";
 	case EOWNERDEAD:
-		return "this object belongs to the process that forked this one; a child calls sva_connect() itself";
+		return "this object belongs to the process that forked this one; a child calls sva_connect() "
+		       "itself";
 	case ESHUTDOWN:
-		return "the bond was revoked: its device takes no more work; sva_unbind() it, then bind again";
+		return "the bond was revoked: its device takes no more work; sva_unbind() it, then bind "
+		       "again";
 	case EEXIST:
 		return "the vouched state is not so: work is outstanding on this bond";
 	case ENOTSUP:
@@ -93,7 +97,7 @@ int sva_remaining_ms(uint64_t deadline)
 
 int sva_poll_until(int fd, short events, uint64_t deadline)
 {
-	struct pollfd p = { .fd = fd, .events = events };
+	struct pollfd p = {.fd = fd, .events = events};
 
 	for (;;) {
 		int r = poll(&p, 1, sva_remaining_ms(deadline));

@@ -20,7 +20,7 @@ static void drain_counter(int fd)
 
 void sva_timer_arm(struct sva *sva, int ms)
 {
-	struct itimerspec t = { 0 };
+	struct itimerspec t = {0};
 
 	if (ms > 0) {
 		t.it_value.tv_sec = ms / 1000;
@@ -44,7 +44,7 @@ void sva_event_push(struct sva *sva, struct sva_bond *bond, const struct sva_eve
 	q = malloc(sizeof(*q));
 	if (!q)
 		return;
-	*q = (struct queued_event){ .bond = bond, .event = *event };
+	*q = (struct queued_event){.bond = bond, .event = *event};
 	q->event.size = sizeof(q->event);
 	if (bond)
 		bond->mem++;
@@ -109,14 +109,15 @@ void sva_event_received(struct sva *sva, const Svad__V1__Event *event)
 		sva_bond_mark_revoked(bond, SVAB_PASID_QUARANTINED, (uint32_t)event->cause);
 		break;
 	case SVAD__V1__EVENT_KIND__EVENT_FAULT:
-		sva_event_push(sva, bond, &(struct sva_event){
-						  .reason = SVA_FAULT,
-						  .state = (uint32_t)event->state,
-						  .cause = (uint32_t)event->cause,
-						  .address = event->address,
-						  .code = event->code,
-						  .pasid = bond->pasid,
-					  });
+		sva_event_push(sva, bond,
+			       &(struct sva_event){
+				       .reason = SVA_FAULT,
+				       .state = (uint32_t)event->state,
+				       .cause = (uint32_t)event->cause,
+				       .address = event->address,
+				       .code = event->code,
+				       .pasid = bond->pasid,
+			       });
 		break;
 	default:
 		break;
@@ -147,7 +148,8 @@ int sva_fd(const struct sva *sva)
 	return sva_alive(sva) ? sva->epoll_fd : sva_fail_owner(sva);
 }
 
-/* Bonds that hung up since the last time, found through the epoll fd so that the cost is that of what happened. */
+/* Bonds that hung up since the last time, found through the epoll fd so that the cost is that of what
+ * happened. */
 static void check_hung_up(struct sva *sva)
 {
 	struct epoll_event found[32];
@@ -156,7 +158,8 @@ static void check_hung_up(struct sva *sva)
 	for (int i = 0; i < n; i++) {
 		struct sva_bond *bond;
 
-		/* Small numbers are the connection's own fds; a bond's id may be one of these too, hence the pointer. */
+		/* Small numbers are the connection's own fds; a bond's id may be one of these too, hence the
+		 * pointer. */
 		if (found[i].data.u64 < 16)
 			continue;
 		bond = found[i].data.ptr;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Fork. Two things must hold in a child: it does not use the parent's objects, and it does not keep the parent's fds open, or
- * the last close that ends a ctx and its bonds would wait for the child's exit.
+ * Fork. Two things must hold in a child: it does not use the parent's objects, and it does not keep the
+ * parent's fds open, or the last close that ends a ctx and its bonds would wait for the child's exit.
  *
- * The first: a page with MADV_WIPEONFORK, which the kernel empties in a child however that was made (fork, clone). The second: a
- * table of every fd of the library, closed by a pthread_atfork() handler. A child made by a bare clone() system call keeps its copies
- * until it execs (all are CLOEXEC) or exits.
+ * The first: a page with MADV_WIPEONFORK, which the kernel empties in a child however that was made (fork,
+ * clone). The second: a table of every fd of the library, closed by a pthread_atfork() handler. A child made
+ * by a bare clone() system call keeps its copies until it execs (all are CLOEXEC) or exits.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -47,7 +47,8 @@ static void after_fork_child(void)
 
 static void init(void)
 {
-	void *p = mmap(NULL, (size_t)sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *p = mmap(NULL, (size_t)sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED)
 		return;
@@ -71,7 +72,8 @@ uint64_t sva_process(void)
 	now = atomic_load(p);
 	if (now != 0)
 		return now;
-	/* The first use in this process. The counter is ordinary memory: a child goes on where its parent stood. */
+	/* The first use in this process. The counter is ordinary memory: a child goes on where its parent
+	 * stood. */
 	next = atomic_fetch_add(&generation, 1) + 1;
 	return atomic_compare_exchange_strong(p, &now, next) ? next : now;
 }

@@ -4,15 +4,15 @@
 /*
  * The objects of libsvaclient and who owns them.
  *
- *   struct sva       the connection. Its lock guards everything here but what is said to be atomic. Lock order: sva->lock, then the fd
- *                    table's (fork.c). Neither is held over anything that blocks.
- *   struct sva_ctx   a ctx fd: held by the connection while it is the current one and by each bond that was bound through it, because
- *                    its last close ends them all
- *   struct sva_bond  refs: the program's references; mem: the memory's (the program's handle is one, each queued event another)
- *   struct call      a request that waits for its reply; lives on its caller's stack
+ *   struct sva       the connection. Its lock guards everything here but what is said to be atomic. Lock
+ * order: sva->lock, then the fd table's (fork.c). Neither is held over anything that blocks. struct sva_ctx
+ * a ctx fd: held by the connection while it is the current one and by each bond that was bound through it,
+ * because its last close ends them all struct sva_bond  refs: the program's references; mem: the memory's
+ * (the program's handle is one, each queued event another) struct call      a request that waits for its
+ * reply; lives on its caller's stack
  *
- * The library has no thread. Whoever waits for a reply reads the socket for everybody ("pumps"), one thread at a time; the others
- * wait on the condition variable.
+ * The library has no thread. Whoever waits for a reply reads the socket for everybody ("pumps"), one thread
+ * at a time; the others wait on the condition variable.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -36,9 +36,10 @@
 
 /* ---- fork.c: who we are, and every fd that the library owns ------------------------------------- */
 
-uint64_t sva_process(void);	     /* a number that differs in a forked child; 0: no memory */
+uint64_t sva_process(void);	       /* a number that differs in a forked child; 0: no memory */
 bool sva_process_is(uint64_t process); /* one memory read, no system call */
-/* Around the birth of an fd: fork() waits meanwhile, so a child never has a copy that the table does not know. */
+/* Around the birth of an fd: fork() waits meanwhile, so a child never has a copy that the table does not
+ * know. */
 void sva_fds_lock(void);
 void sva_fds_unlock(void);
 int sva_fd_own_locked(int fd); /* fd, or -ENOMEM and it is closed; a negative fd is passed through */
@@ -55,7 +56,7 @@ int sva_fail_owner(const struct sva *sva);
 
 uint64_t sva_now_ns(void);
 uint64_t sva_deadline(int timeout_ms);
-int sva_remaining_ms(uint64_t deadline); /* rounded up; 0: over */
+int sva_remaining_ms(uint64_t deadline);		     /* rounded up; 0: over */
 int sva_poll_until(int fd, short events, uint64_t deadline); /* revents > 0, 0 on timeout, -errno */
 
 /* ---- ctx.c -------------------------------------------------------------------------------------- */
@@ -68,7 +69,8 @@ struct sva_ctx {
 	uint32_t seq;  /* of the binder, one at a time */
 };
 
-int sva_ctx_new(const struct sva *sva, int fd, uint64_t cookie, struct sva_ctx **ret); /* takes fd, also on failure */
+int sva_ctx_new(const struct sva *sva, int fd, uint64_t cookie,
+		struct sva_ctx **ret);		    /* takes fd, also on failure */
 struct sva_ctx *sva_ctx_unref(struct sva_ctx *ctx); /* NULL */
 bool sva_hung_up(int fd);
 
@@ -78,7 +80,8 @@ struct sva_ring { /* memory that the device reads: freed when the bond has ended
 	struct sva_ring *next;
 	struct sva_demo_desc *desc;
 	uint32_t entries;
-	struct sva_demo_completion done; /* for sva_copy() and its like: the device may write it after they gave up */
+	struct sva_demo_completion
+		done; /* for sva_copy() and its like: the device may write it after they gave up */
 };
 
 struct sva_bond {
@@ -97,12 +100,12 @@ struct sva_bond {
 	unsigned mem;
 	bool ending; /* the last sva_unbind() is under way */
 	bool hup_seen;
-	bool told;	       /* SVA_REVOKED was queued */
+	bool told; /* SVA_REVOKED was queued */
 	atomic_bool revoked;
-	uint32_t final;	       /* CLEAN or QUARANTINED once an event said so */
+	uint32_t final; /* CLEAN or QUARANTINED once an event said so */
 	atomic_uint seq;
 	struct sva_ring *rings; /* the current one first */
-	uint32_t tail;	       /* descriptors written so far, as the doorbell counts */
+	uint32_t tail;		/* descriptors written so far, as the doorbell counts */
 	bool has_queue;
 };
 
@@ -154,8 +157,9 @@ struct sva {
 	int hello_error; /* why the last handshake was refused */
 	char hello_text[SVA_TEXT_MAX];
 
-	uint64_t settle_until; /* an unbind has just ended: until then the broker may not have heard of it from the device */
-	struct sva_ctx *ctx; /* the current one, NULL: ask for one */
+	uint64_t settle_until; /* an unbind has just ended: until then the broker may not have heard of it
+				  from the device */
+	struct sva_ctx *ctx;   /* the current one, NULL: ask for one */
 	struct sva_bond *bonds;
 
 	struct queued_event *events, **events_tail;
@@ -175,15 +179,16 @@ static inline bool sva_alive(const struct sva *sva)
 /* connection.c. Lock held on entry and exit. */
 int sva_conn_try(struct sva *sva); /* DOWN: connects and sends Hello; 0, -errno with words in hello_text */
 int sva_conn_await_up(struct sva *sva, uint64_t deadline, bool patient);
-void sva_conn_lost(struct sva *sva, int error); /* nobody pumping, or the caller is the pump */
+void sva_conn_lost(struct sva *sva, int error);	   /* nobody pumping, or the caller is the pump */
 void sva_conn_read(struct sva *sva, unsigned max); /* handles at most max packets; never blocks */
 
-/* call.c: sends req (its id is set here) and waits. Lock held on entry and exit, released meanwhile. Tried again when the
- * connection breaks in between. 0, or -errno with words kept for sva_strerror(). */
+/* call.c: sends req (its id is set here) and waits. Lock held on entry and exit, released meanwhile. Tried
+ * again when the connection breaks in between. 0, or -errno with words kept for sva_strerror(). */
 int sva_rpc(struct sva *sva, Svad__V1__Request *req, struct call *call, uint64_t deadline);
 void sva_calls_fail(struct sva *sva, int error);
 void sva_cond_wait(struct sva *sva, uint64_t deadline);
-/* Lock held; waits for the socket, as the pump or for the pump, until something was handled or the deadline. */
+/* Lock held; waits for the socket, as the pump or for the pump, until something was handled or the deadline.
+ */
 void sva_pump(struct sva *sva, uint64_t deadline);
 
 /* event.c. Lock held. */

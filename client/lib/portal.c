@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Access to a portal that may be taken away at any moment. No check beforehand can be free of a race, so the fault itself is caught:
- * a SIGBUS handler, installed with the first queue, that puts a page of zeros where the dead portal was (mmap(MAP_FIXED), a bare
- * system call) and lets the access go on; the queue then finds its guard dead. Every other SIGBUS is handed to the
- * handler that was there before, or kills the process as it would have.
+ * Access to a portal that may be taken away at any moment. No check beforehand can be free of a race, so the
+ * fault itself is caught: a SIGBUS handler, installed with the first queue, that puts a page of zeros where
+ * the dead portal was (mmap(MAP_FIXED), a bare system call) and lets the access go on; the queue then finds
+ * its guard dead. Every other SIGBUS is handed to the handler that was there before, or kills the process as
+ * it would have.
  */
 #include <errno.h>
 #include <signal.h>
@@ -33,8 +34,8 @@ static bool rescue(uintptr_t address)
 		if (base == 0 || address < base || address - base >= size)
 			continue;
 		atomic_store(&g->dead, true);
-		return mmap((void *)base, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) !=
-		       MAP_FAILED;
+		return mmap((void *)base, size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
 	}
 	return false;
 }
@@ -53,9 +54,9 @@ static void on_sigbus(int sig, siginfo_t *info, void *context)
 	} else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
 		previous.sa_handler(sig);
 	} else if (info->si_code > 0 || previous.sa_handler == SIG_DFL) {
-		/* The default action, which a fault has even where the signal is ignored. It strikes when we return: a fault
-		 * repeats itself, a sent signal is sent again. */
-		struct sigaction dfl = { .sa_handler = SIG_DFL };
+		/* The default action, which a fault has even where the signal is ignored. It strikes when we
+		 * return: a fault repeats itself, a sent signal is sent again. */
+		struct sigaction dfl = {.sa_handler = SIG_DFL};
 
 		(void)sigaction(sig, &dfl, NULL);
 		if (info->si_code <= 0)
@@ -71,7 +72,8 @@ int portal_guard_new(void *base, size_t size, struct portal_guard **ret)
 
 	pthread_mutex_lock(&lock);
 	if (!installed) {
-		struct sigaction action = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART };
+		struct sigaction action = {.sa_sigaction = on_sigbus,
+					   .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
 
 		/* What was there before must be known before the first fault. */
 		if (sigaction(SIGBUS, NULL, &previous) < 0 || sigaction(SIGBUS, &action, NULL) < 0)

@@ -54,7 +54,8 @@ static struct sva_ring *ring_new(uint32_t entries)
 
 	if (!ring)
 		return NULL;
-	if (posix_memalign(&desc, sizeof(struct sva_demo_desc), entries * sizeof(struct sva_demo_desc)) != 0) {
+	if (posix_memalign(&desc, sizeof(struct sva_demo_desc), entries * sizeof(struct sva_demo_desc)) !=
+	    0) {
 		free(ring);
 		return NULL;
 	}
@@ -68,18 +69,19 @@ static struct sva_ring *ring_new(uint32_t entries)
 static int reset_ring(struct sva_queue *q)
 {
 	uint64_t deadline = sva_deadline(RESET_MS), nap = NAP_MIN_NS;
-	struct pollfd p = { .fd = q->bond->fd };
+	struct pollfd p = {.fd = q->bond->fd};
 
 	reg_write(q, SVA_DEMO_REG_ENABLE, 0);
 	if (q->kick && sva_bond_kick(q->bond) < 0)
 		return shut_down(q);
 	while (reg_read(q, SVA_DEMO_REG_HEAD) != 0 || reg_read(q, SVA_DEMO_REG_ERROR) != 0) {
-		struct timespec t = { .tv_nsec = (long)nap };
+		struct timespec t = {.tv_nsec = (long)nap};
 
 		if (gone(q) || (ppoll(&p, 1, &t, NULL) > 0 && (p.revents & (POLLHUP | POLLERR))))
 			return shut_down(q);
 		if (sva_now_ns() >= deadline)
-			return sva_fail(q->bond->sva, -EBUSY, "%s does not let go of its old ring", q->bond->name);
+			return sva_fail(q->bond->sva, -EBUSY, "%s does not let go of its old ring",
+					q->bond->name);
 		nap = nap * 2 > NAP_MAX_NS ? NAP_MAX_NS : nap * 2;
 	}
 	return gone(q) ? shut_down(q) : 0;
@@ -100,7 +102,8 @@ static int program_ring(struct sva_queue *q, uint32_t entries)
 	/* A bigger ring than the one the device has: only while it reads nothing from that. */
 	if (bond->rings && !broken &&
 	    (reg_read(q, SVA_DEMO_REG_HEAD) != bond->tail || reg_read(q, SVA_DEMO_REG_INFLIGHT)))
-		return sva_fail(bond->sva, -EBUSY, "work of an earlier queue is outstanding on %s: wait for it", bond->name);
+		return sva_fail(bond->sva, -EBUSY,
+				"work of an earlier queue is outstanding on %s: wait for it", bond->name);
 	ring = ring_new(entries);
 	if (!ring)
 		return sva_fail(bond->sva, -ENOMEM, "out of memory");
@@ -113,8 +116,8 @@ static int program_ring(struct sva_queue *q, uint32_t entries)
 
 	bond->tail = 0;
 	reg_write(q, SVA_DEMO_REG_DOORBELL, 0);
-	__atomic_store_n((volatile uint64_t *)(q->portal + SVA_DEMO_REG_RING_BASE), (uint64_t)(uintptr_t)ring->desc,
-			 __ATOMIC_RELEASE);
+	__atomic_store_n((volatile uint64_t *)(q->portal + SVA_DEMO_REG_RING_BASE),
+			 (uint64_t)(uintptr_t)ring->desc, __ATOMIC_RELEASE);
 	reg_write(q, SVA_DEMO_REG_RING_SIZE, entries);
 	reg_write(q, SVA_DEMO_REG_ENABLE, 1);
 	ring->next = bond->rings;
@@ -134,9 +137,11 @@ int sva_queue_new(struct sva_bond *bond, unsigned entries, struct sva_queue **re
 	if (!sva_alive(bond->sva))
 		return sva_fail_owner(bond->sva);
 	if (entries < 2 || entries > SVA_DEMO_RING_MAX || (entries & (entries - 1)))
-		return sva_fail(bond->sva, -EINVAL, "a queue has 2, 4, 8, ... %u entries, not %u", SVA_DEMO_RING_MAX, entries);
+		return sva_fail(bond->sva, -EINVAL, "a queue has 2, 4, 8, ... %u entries, not %u",
+				SVA_DEMO_RING_MAX, entries);
 	if (!bond->portal || bond->portal_size < SVA_DEMO_PORTAL_SIZE)
-		return sva_fail(bond->sva, -ENOTSUP, "%s has no portal of the demo accelerator's kind", bond->name);
+		return sva_fail(bond->sva, -ENOTSUP, "%s has no portal of the demo accelerator's kind",
+				bond->name);
 	if (sva_bond_revoked(bond))
 		return sva_fail(bond->sva, -ESHUTDOWN, "the bond with %s was revoked", bond->name);
 
@@ -160,9 +165,11 @@ int sva_queue_new(struct sva_bond *bond, unsigned entries, struct sva_queue **re
 		r = sva_fail(bond->sva, r, "cannot guard the portal: %s", strerrordesc_np(-r));
 		goto fail;
 	}
-	if (reg_read(q, SVA_DEMO_REG_MAGIC) != SVA_DEMO_MAGIC || reg_read(q, SVA_DEMO_REG_VERSION) != SVA_DEMO_VERSION) {
-		r = gone(q) ? shut_down(q) :
-			      sva_fail(bond->sva, -ENOTSUP, "%s has no portal of the demo accelerator's kind", bond->name);
+	if (reg_read(q, SVA_DEMO_REG_MAGIC) != SVA_DEMO_MAGIC ||
+	    reg_read(q, SVA_DEMO_REG_VERSION) != SVA_DEMO_VERSION) {
+		r = gone(q) ? shut_down(q)
+			    : sva_fail(bond->sva, -ENOTSUP, "%s has no portal of the demo accelerator's kind",
+				       bond->name);
 		goto fail;
 	}
 	q->kick = (reg_read(q, SVA_DEMO_REG_FLAGS) & SVA_DEMO_FLAG_KICK) != 0;
@@ -195,7 +202,8 @@ void sva_queue_free(struct sva_queue *queue)
 	free(queue);
 }
 
-int sva_queue_submit(struct sva_queue *queue, const struct sva_demo_desc *desc, struct sva_demo_completion *done)
+int sva_queue_submit(struct sva_queue *queue, const struct sva_demo_desc *desc,
+		     struct sva_demo_completion *done)
 {
 	struct sva_bond *bond;
 	struct sva_demo_desc *slot;
@@ -210,7 +218,8 @@ int sva_queue_submit(struct sva_queue *queue, const struct sva_demo_desc *desc, 
 	if (gone(queue))
 		return shut_down(queue);
 	if (used >= queue->entries)
-		return sva_fail(bond->sva, -EAGAIN, "the queue's %u entries are in use: wait for a completion", queue->entries);
+		return sva_fail(bond->sva, -EAGAIN,
+				"the queue's %u entries are in use: wait for a completion", queue->entries);
 
 	if (done)
 		__atomic_store_n(&done->status, SVA_DEMO_PENDING, __ATOMIC_RELAXED);
@@ -219,7 +228,8 @@ int sva_queue_submit(struct sva_queue *queue, const struct sva_demo_desc *desc, 
 	slot->completion = (uint64_t)(uintptr_t)done;
 	reg_write(queue, SVA_DEMO_REG_DOORBELL, ++bond->tail);
 	if (queue->kick) {
-		/* Store the doorbell, then look whether it sleeps; the device says that it sleeps, then looks at the doorbell. */
+		/* Store the doorbell, then look whether it sleeps; the device says that it sleeps, then looks
+		 * at the doorbell. */
 		atomic_thread_fence(memory_order_seq_cst);
 		if (reg_read(queue, SVA_DEMO_REG_IDLE) && sva_bond_kick(bond) == -ESHUTDOWN) {
 			atomic_store(&bond->revoked, true);
@@ -261,9 +271,9 @@ int sva_queue_wait(struct sva_queue *queue, struct sva_demo_completion *done, in
 		deadline = sva_deadline(timeout_ms);
 
 	/* The device writes memory and nothing else; the bond's fd tells of the end. */
-	p = (struct pollfd){ .fd = queue->bond->fd };
+	p = (struct pollfd){.fd = queue->bond->fd};
 	for (;;) {
-		struct timespec t = { .tv_nsec = (long)nap };
+		struct timespec t = {.tv_nsec = (long)nap};
 		int n = ppoll(&p, 1, &t, NULL);
 
 		if (complete(done))
@@ -275,11 +285,14 @@ int sva_queue_wait(struct sva_queue *queue, struct sva_demo_completion *done, in
 		}
 		/* A ring that the device cannot read completes nothing any more. */
 		if (reg_read(queue, SVA_DEMO_REG_ERROR) != 0 && !gone(queue))
-			return sva_fail(queue->bond->sva, -EIO, "%s cannot read its ring and has stopped: free this queue and make "
-								"another", queue->bond->name);
+			return sva_fail(queue->bond->sva, -EIO,
+					"%s cannot read its ring and has stopped: free this queue and make "
+					"another",
+					queue->bond->name);
 		if (timeout_ms >= 0 && sva_now_ns() >= deadline)
-			return sva_fail(queue->bond->sva, -ETIMEDOUT, "%s has not completed the work in %d ms",
-					queue->bond->name, timeout_ms);
+			return sva_fail(queue->bond->sva, -ETIMEDOUT,
+					"%s has not completed the work in %d ms", queue->bond->name,
+					timeout_ms);
 		nap = nap * 2 > NAP_MAX_NS ? NAP_MAX_NS : nap * 2;
 	}
 }
@@ -312,23 +325,29 @@ static int run(struct sva_queue *queue, struct sva_demo_desc *desc, uint64_t *re
 			*ret_fault = done->fault_addr;
 		return sva_fail(queue->bond->sva, -EFAULT, "the device faulted at %#llx: %s",
 				(unsigned long long)done->fault_addr,
-				done->status == SVA_DEMO_FAULT_UNMAPPED ? "nothing is mapped there" :
-									  "the mapping does not allow this access");
+				done->status == SVA_DEMO_FAULT_UNMAPPED
+					? "nothing is mapped there"
+					: "the mapping does not allow this access");
 	case SVA_DEMO_BAD_DESCRIPTOR:
-		return sva_fail(queue->bond->sva, -EINVAL, "%s does not accept this descriptor: operation %u, %llu bytes",
+		return sva_fail(queue->bond->sva, -EINVAL,
+				"%s does not accept this descriptor: operation %u, %llu bytes",
 				queue->bond->name, desc->op, (unsigned long long)desc->len);
 	case SVA_DEMO_ABORTED:
-		return sva_fail(queue->bond->sva, -ECANCELED, "the bond with %s was stopped before the work was done",
-				queue->bond->name);
+		return sva_fail(queue->bond->sva, -ECANCELED,
+				"the bond with %s was stopped before the work was done", queue->bond->name);
 	default:
-		return sva_fail(queue->bond->sva, -EIO, "%s completed with unknown status %u", queue->bond->name, done->status);
+		return sva_fail(queue->bond->sva, -EIO, "%s completed with unknown status %u",
+				queue->bond->name, done->status);
 	}
 }
 
 int sva_copy(struct sva_queue *queue, void *dst, const void *src, size_t len, uint64_t *ret_fault)
 {
 	struct sva_demo_desc desc = {
-		.op = SVA_DEMO_COPY, .src = (uintptr_t)src, .dst = (uintptr_t)dst, .len = len,
+		.op = SVA_DEMO_COPY,
+		.src = (uintptr_t)src,
+		.dst = (uintptr_t)dst,
+		.len = len,
 	};
 
 	return run(queue, &desc, NULL, ret_fault);
@@ -336,14 +355,14 @@ int sva_copy(struct sva_queue *queue, void *dst, const void *src, size_t len, ui
 
 int sva_fill(struct sva_queue *queue, void *dst, uint64_t pattern, size_t len, uint64_t *ret_fault)
 {
-	struct sva_demo_desc desc = { .op = SVA_DEMO_FILL, .dst = (uintptr_t)dst, .len = len, .arg = pattern };
+	struct sva_demo_desc desc = {.op = SVA_DEMO_FILL, .dst = (uintptr_t)dst, .len = len, .arg = pattern};
 
 	return run(queue, &desc, NULL, ret_fault);
 }
 
 int sva_crc32c(struct sva_queue *queue, const void *src, size_t len, uint32_t *ret_crc, uint64_t *ret_fault)
 {
-	struct sva_demo_desc desc = { .op = SVA_DEMO_CRC32C, .src = (uintptr_t)src, .len = len };
+	struct sva_demo_desc desc = {.op = SVA_DEMO_CRC32C, .src = (uintptr_t)src, .len = len};
 	uint64_t result = 0;
 	int r = run(queue, &desc, &result, ret_fault);
 
@@ -352,10 +371,14 @@ int sva_crc32c(struct sva_queue *queue, const void *src, size_t len, uint32_t *r
 	return r;
 }
 
-int sva_compare(struct sva_queue *queue, const void *a, const void *b, size_t len, uint64_t *ret_difference, uint64_t *ret_fault)
+int sva_compare(struct sva_queue *queue, const void *a, const void *b, size_t len, uint64_t *ret_difference,
+		uint64_t *ret_fault)
 {
 	struct sva_demo_desc desc = {
-		.op = SVA_DEMO_COMPARE, .src = (uintptr_t)a, .dst = (uintptr_t)b, .len = len,
+		.op = SVA_DEMO_COMPARE,
+		.src = (uintptr_t)a,
+		.dst = (uintptr_t)b,
+		.len = len,
 	};
 
 	return run(queue, &desc, ret_difference, ret_fault);

@@ -41,7 +41,7 @@ static char *choose_address(const char *address)
 
 static int add_fd(struct sva *sva, int fd)
 {
-	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = 2 };
+	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = 2};
 
 	return epoll_ctl(sva->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
 }
@@ -80,7 +80,8 @@ static int sva_new(const char *address, struct sva **ret)
 		goto fail;
 	}
 	if (strlen(sva->path) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
-		r = sva_fail(NULL, -ENAMETOOLONG, "the socket's path \"%.64s...\" is too long: %zu bytes at most", sva->path,
+		r = sva_fail(NULL, -ENAMETOOLONG,
+			     "the socket's path \"%.64s...\" is too long: %zu bytes at most", sva->path,
 			     sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
 		goto fail;
 	}
@@ -143,8 +144,8 @@ void sva_disconnect(struct sva *sva)
 
 	if (!sva)
 		return;
-	/* In a forked child the lock may be held for ever by a thread that does not exist there, the fds are closed already
-	 * and the portals were never mapped: the functions below all know. */
+	/* In a forked child the lock may be held for ever by a thread that does not exist there, the fds are
+	 * closed already and the portals were never mapped: the functions below all know. */
 	sva_fd_close(&sva->fd);
 	sva_events_clear(sva);
 	while ((bond = sva->bonds)) {
@@ -213,8 +214,8 @@ int sva_list_devices(struct sva *sva, struct sva_device *devices, size_t max)
 	Svad__V1__Page page = SVAD__V1__PAGE__INIT;
 	Svad__V1__ListDevices list = SVAD__V1__LIST_DEVICES__INIT;
 	Svad__V1__Request req = SVAD__V1__REQUEST__INIT;
-	struct list_out out = { .devices = devices, .max = max };
-	struct call call = { .parse = parse_devices, .out = &out };
+	struct list_out out = {.devices = devices, .max = max};
+	struct call call = {.parse = parse_devices, .out = &out};
 	uint64_t deadline;
 	int r;
 

@@ -67,7 +67,7 @@ static struct fake_fd *add(struct fake *f, enum kind kind, int fd)
 
 	if (!x)
 		abort();
-	*x = (struct fake_fd){ .next = f->fds, .kind = kind, .fd = fd, .mem = -1, .portal = -1 };
+	*x = (struct fake_fd){.next = f->fds, .kind = kind, .fd = fd, .mem = -1, .portal = -1};
 	f->fds = x;
 	bump(f, kind == K_CONN ? &f->n_conn : kind == K_CTX ? &f->n_ctx_open : &f->n_bond_open, 1);
 	return x;
@@ -232,7 +232,7 @@ static void on_request(struct fake *f, struct fake_fd *x)
 	Svad__V1__SubscribeReply subscribe = SVAD__V1__SUBSCRIBE_REPLY__INIT;
 	Svad__V1__ListDevicesReply devices = SVAD__V1__LIST_DEVICES_REPLY__INIT;
 	Svad__V1__ListBondsReply bonds = SVAD__V1__LIST_BONDS_REPLY__INIT;
-	Svad__V1__Device d[2] = { SVAD__V1__DEVICE__INIT, SVAD__V1__DEVICE__INIT }, *dp[1];
+	Svad__V1__Device d[2] = {SVAD__V1__DEVICE__INIT, SVAD__V1__DEVICE__INIT}, *dp[1];
 	ssize_t n = wire_recv(x->fd, buf, sizeof(buf), &fds, NULL, MSG_DONTWAIT);
 
 	if (n == -EAGAIN)
@@ -313,9 +313,9 @@ struct packet {
 
 static void on_ctx(struct fake *f, struct fake_fd *x)
 {
-	const uint32_t regs[4] = { SVA_DEMO_MAGIC, SVA_DEMO_VERSION, 0x1f, SVA_DEMO_FLAG_KICK }, one = 1;
+	const uint32_t regs[4] = {SVA_DEMO_MAGIC, SVA_DEMO_VERSION, 0x1f, SVA_DEMO_FLAG_KICK}, one = 1;
 	int how = atomic_load(&f->bind), out[2], pair[2];
-	struct packet p = { 0 };
+	struct packet p = {0};
 	struct wire_fds fds;
 	struct fake_fd *bond;
 	ssize_t n = wire_recv(x->fd, &p, sizeof(p), &fds, NULL, MSG_DONTWAIT);
@@ -368,7 +368,8 @@ static void on_ctx(struct fake *f, struct fake_fd *x)
 	bond->device = p.bind.device;
 	bond->portal = memfd_create("portal", MFD_CLOEXEC);
 	if (bond->portal < 0 || ftruncate(bond->portal, SVA_DEMO_PORTAL_SIZE) < 0 ||
-	    pwrite(bond->portal, regs, sizeof(regs), 0) < 0 || pwrite(bond->portal, &one, 4, SVA_DEMO_REG_IDLE) < 0)
+	    pwrite(bond->portal, regs, sizeof(regs), 0) < 0 ||
+	    pwrite(bond->portal, &one, 4, SVA_DEMO_REG_IDLE) < 0)
 		abort();
 	p.bind.bond = bond->bond;
 	p.bind.pasid = 40 + p.bind.device;
@@ -380,7 +381,7 @@ static void on_ctx(struct fake *f, struct fake_fd *x)
 
 static void execute(struct fake_fd *x, const struct sva_demo_desc *d)
 {
-	struct sva_demo_completion c = { .status = SVA_DEMO_OK, .tag = d->tag };
+	struct sva_demo_completion c = {.status = SVA_DEMO_OK, .tag = d->tag};
 	unsigned char buf[4096];
 	uint32_t status;
 
@@ -412,7 +413,7 @@ static void kicked(struct fake_fd *x)
 	uint32_t regs[17];
 
 	while (pread(x->portal, regs, sizeof(regs), 0) == sizeof(regs)) {
-		uint32_t out[4] = { 0, 1, 0, 0 };
+		uint32_t out[4] = {0, 1, 0, 0};
 		struct sva_demo_desc desc;
 		uint64_t base;
 
@@ -427,7 +428,8 @@ static void kicked(struct fake_fd *x)
 			execute(x, &desc);
 		}
 		out[0] = x->head;
-		if (pwrite(x->portal, out, sizeof(out), SVA_DEMO_REG_HEAD) < 0 || !regs[7] || regs[16] == x->head)
+		if (pwrite(x->portal, out, sizeof(out), SVA_DEMO_REG_HEAD) < 0 || !regs[7] ||
+		    regs[16] == x->head)
 			return;
 	}
 }
@@ -435,7 +437,7 @@ static void kicked(struct fake_fd *x)
 static void on_bond(struct fake *f, struct fake_fd *x)
 {
 	int how = atomic_load(&f->unbind);
-	struct packet p = { 0 };
+	struct packet p = {0};
 	struct wire_fds fds;
 	uint64_t id = x->bond;
 	ssize_t n = wire_recv(x->fd, &p, sizeof(p), &fds, NULL, MSG_DONTWAIT);
@@ -480,12 +482,13 @@ static void on_bond(struct fake *f, struct fake_fd *x)
 
 static void listen_again(struct fake *f)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
 
 	unlink(f->path);
 	f->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	memcpy(a.sun_path, f->path, sizeof(f->path));
-	if (f->listener < 0 || bind(f->listener, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(f->listener, 64) < 0)
+	if (f->listener < 0 || bind(f->listener, (struct sockaddr *)&a, sizeof(a)) < 0 ||
+	    listen(f->listener, 64) < 0)
 		abort();
 }
 
@@ -556,10 +559,10 @@ static void *fake_main(void *arg)
 		struct pollfd p[514];
 		nfds_t n = 2;
 
-		p[0] = (struct pollfd){ .fd = f->control[1], .events = POLLIN };
-		p[1] = (struct pollfd){ .fd = f->listener, .events = POLLIN };
+		p[0] = (struct pollfd){.fd = f->control[1], .events = POLLIN};
+		p[1] = (struct pollfd){.fd = f->listener, .events = POLLIN};
 		for (struct fake_fd *x = f->fds; x && n < 514; x = x->next, n++) {
-			p[n] = (struct pollfd){ .fd = x->fd, .events = POLLIN };
+			p[n] = (struct pollfd){.fd = x->fd, .events = POLLIN};
 			who[n - 2] = x;
 		}
 		if (poll(p, n, -1) < 0)
@@ -621,7 +624,7 @@ void fake_start(struct fake *f)
 
 void fake_stop(struct fake *f)
 {
-	order(f, &(struct order){ .command = C_QUIT });
+	order(f, &(struct order){.command = C_QUIT});
 	pthread_join(f->thread, NULL);
 	hang_up_all(f, 7);
 	close_listener(f);
@@ -630,17 +633,38 @@ void fake_stop(struct fake *f)
 	rmdir(f->directory);
 }
 
-void fake_down(struct fake *f) { order(f, &(struct order){ .command = C_DOWN }); }
-void fake_up(struct fake *f) { order(f, &(struct order){ .command = C_UP }); }
-void fake_drop(struct fake *f) { order(f, &(struct order){ .command = C_DROP }); }
-void fake_release(struct fake *f) { order(f, &(struct order){ .command = C_RELEASE }); }
-void fake_revoke(struct fake *f, bool tell) { order(f, &(struct order){ .command = tell ? C_REVOKE_TELL : C_REVOKE }); }
-void fake_kill_device(struct fake *f) { order(f, &(struct order){ .command = C_KILL }); }
-void fake_event(struct fake *f, uint32_t kind) { order(f, &(struct order){ .command = C_EVENT, .arg = kind }); }
+void fake_down(struct fake *f)
+{
+	order(f, &(struct order){.command = C_DOWN});
+}
+void fake_up(struct fake *f)
+{
+	order(f, &(struct order){.command = C_UP});
+}
+void fake_drop(struct fake *f)
+{
+	order(f, &(struct order){.command = C_DROP});
+}
+void fake_release(struct fake *f)
+{
+	order(f, &(struct order){.command = C_RELEASE});
+}
+void fake_revoke(struct fake *f, bool tell)
+{
+	order(f, &(struct order){.command = tell ? C_REVOKE_TELL : C_REVOKE});
+}
+void fake_kill_device(struct fake *f)
+{
+	order(f, &(struct order){.command = C_KILL});
+}
+void fake_event(struct fake *f, uint32_t kind)
+{
+	order(f, &(struct order){.command = C_EVENT, .arg = kind});
+}
 
 void fake_raw(struct fake *f, const void *data, size_t len)
 {
-	struct order o = { .command = C_RAW, .len = len };
+	struct order o = {.command = C_RAW, .len = len};
 
 	memcpy(o.data, data, len);
 	order(f, &o);

@@ -149,7 +149,7 @@ END_TEST
 START_TEST(test_rpc_garbage)
 {
 	struct sva *sva = connected(2000);
-	static const unsigned char unknown_id[] = { 0x08, 0x7f };
+	static const unsigned char unknown_id[] = {0x08, 0x7f};
 
 	atomic_store(&fake.rpc, FAKE_GARBAGE);
 	ck_words(sva, sva_list_devices(sva, NULL, 0), -EPROTO, "makes no sense");
@@ -160,7 +160,7 @@ START_TEST(test_rpc_garbage)
 	ck_words(sva, sva_list_devices(sva, NULL, 0), -EACCES, "the fake refuses");
 	atomic_store(&fake.rpc, FAKE_GOOD);
 	ck_assert_int_eq(sva_list_devices(sva, NULL, 0), 2); /* on a new connection */
-	fake_raw(&fake, unknown_id, sizeof(unknown_id)); /* an answer to what was never asked */
+	fake_raw(&fake, unknown_id, sizeof(unknown_id));     /* an answer to what was never asked */
 	ck_assert_int_eq(sva_list_devices(sva, NULL, 0), -EPROTO);
 	ck_assert_int_eq(sva_list_devices(sva, NULL, 0), 2);
 	sva_disconnect(sva);
@@ -187,9 +187,9 @@ START_TEST(test_bind_rpc_errors)
 	static const struct {
 		int how, error;
 	} cases[] = {
-		{ FAKE_GARBAGE, -EPROTO }, { FAKE_WRONG, -EPROTO },   { FAKE_NO_FD, -EPROTO },
-		{ FAKE_WRONG_FD, -EPROTO }, { FAKE_STATUS, -EBUSY }, { FAKE_SILENT, -ETIMEDOUT },
-		{ FAKE_LATE, -ETIMEDOUT },
+		{FAKE_GARBAGE, -EPROTO},  {FAKE_WRONG, -EPROTO}, {FAKE_NO_FD, -EPROTO},
+		{FAKE_WRONG_FD, -EPROTO}, {FAKE_STATUS, -EBUSY}, {FAKE_SILENT, -ETIMEDOUT},
+		{FAKE_LATE, -ETIMEDOUT},
 	};
 	struct sva *sva = connected(150);
 	struct sva_bond *bond = NULL;
@@ -204,7 +204,9 @@ START_TEST(test_bind_rpc_errors)
 	bond = bound(sva, "sim0");
 	fake_await(&fake, &fake.n_ctx_open, 1);
 	ck_assert_int_eq(sva_unbind(bond, SVA_STATE_NONE), 0);
-	ck_assert_int_eq(sva_bind(sva, "0123456789012345678901234567890123456789012345678901234567890123", &bond), -ENOENT);
+	ck_assert_int_eq(
+		sva_bind(sva, "0123456789012345678901234567890123456789012345678901234567890123", &bond),
+		-ENOENT);
 	sva_disconnect(sva);
 }
 END_TEST
@@ -214,10 +216,11 @@ START_TEST(test_device_errors)
 	static const struct {
 		int how, result, error;
 	} cases[] = {
-		{ FAKE_STATUS, -EBUSY, -EBUSY }, { FAKE_STATUS, -ENOSPC, -ENOSPC }, { FAKE_STATUS, -EACCES, -EACCES },
-		{ FAKE_STATUS, 5, -EPROTO },	 { FAKE_GARBAGE, 0, -EPROTO },	    { FAKE_NO_FD, 0, -EPROTO },
-		{ FAKE_WRONG_FD, 0, -EPROTO },	 { FAKE_SILENT, 0, -ETIMEDOUT },    { FAKE_LATE, 0, -ETIMEDOUT },
-		{ FAKE_EOF, 0, -ENODEV },
+		{FAKE_STATUS, -EBUSY, -EBUSY},	 {FAKE_STATUS, -ENOSPC, -ENOSPC},
+		{FAKE_STATUS, -EACCES, -EACCES}, {FAKE_STATUS, 5, -EPROTO},
+		{FAKE_GARBAGE, 0, -EPROTO},	 {FAKE_NO_FD, 0, -EPROTO},
+		{FAKE_WRONG_FD, 0, -EPROTO},	 {FAKE_SILENT, 0, -ETIMEDOUT},
+		{FAKE_LATE, 0, -ETIMEDOUT},	 {FAKE_EOF, 0, -ENODEV},
 	};
 	struct sva *sva = connected(150);
 	struct sva_bond *bond = NULL;
@@ -270,8 +273,8 @@ START_TEST(test_not_dumpable)
 	struct sva *sva;
 	struct sva_bond *bond;
 
-	if (geteuid() == 0 && (chown(fake.directory, 65534, 65534) < 0 || chown(fake.path, 65534, 65534) < 0 ||
-			       setresuid(65534, 65534, 65534) < 0))
+	if (geteuid() == 0 && (chown(fake.directory, 65534, 65534) < 0 ||
+			       chown(fake.path, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0))
 		tap_skip("cannot become an ordinary user here");
 	prctl(PR_SET_DUMPABLE, 0);
 	sva = connected(1000);
@@ -352,7 +355,7 @@ END_TEST
 
 START_TEST(test_selector)
 {
-	struct sva_selector s = { .size = sizeof(s), .flags = SVA_SELECT_NUMA, .numa_node = -1 };
+	struct sva_selector s = {.size = sizeof(s), .flags = SVA_SELECT_NUMA, .numa_node = -1};
 	struct sva *sva = connected(2000);
 	struct sva_bond *a = bound(sva, "sim0"), *b = NULL, *c = NULL;
 	char name[8];
@@ -422,7 +425,7 @@ static void on_event(struct sva *sva, struct sva_bond *bond, const struct sva_ev
 
 static void dispatch_until(struct sva *sva, const unsigned *what, unsigned value)
 {
-	struct pollfd p = { .fd = sva_fd(sva), .events = POLLIN };
+	struct pollfd p = {.fd = sva_fd(sva), .events = POLLIN};
 
 	while (*what != value) {
 		ck_assert_int_eq(poll(&p, 1, 5000 * (int)tap_slow()), 1);
@@ -434,8 +437,8 @@ START_TEST(test_events)
 {
 	struct sva *sva = connected(2000);
 	struct sva_bond *bond = bound(sva, "sim0");
-	struct seen seen = { .n = { 0 } };
-	struct pollfd p = { .fd = sva_fd(sva), .events = POLLIN };
+	struct seen seen = {.n = {0}};
+	struct pollfd p = {.fd = sva_fd(sva), .events = POLLIN};
 
 	sva_set_revoked_handler(sva, on_event, &seen);
 	while (poll(&p, 1, 0) > 0)
@@ -470,7 +473,7 @@ START_TEST(test_reconnect)
 {
 	struct sva *sva = connected(3000);
 	struct sva_bond *bond = bound(sva, "sim0"), *other;
-	struct seen seen = { .n = { 0 } };
+	struct seen seen = {.n = {0}};
 
 	sva_set_revoked_handler(sva, on_event, &seen);
 	fake_drop(&fake);
@@ -533,10 +536,11 @@ static int in_child(struct sva *sva, struct sva_bond *bond, struct sva_queue *qu
 	struct sva *own;
 	unsigned char c;
 
-	if (sva_dispatch(sva) != -EOWNERDEAD || sva_fd(sva) != -EOWNERDEAD || sva_bind(sva, "sim0", &b) != -EOWNERDEAD ||
-	    sva_list_devices(sva, NULL, 0) != -EOWNERDEAD || sva_unbind(bond, SVA_STATE_NONE) != -EOWNERDEAD ||
-	    sva_bond_kick(bond) != -EOWNERDEAD || sva_bond_revoked(bond) != -EOWNERDEAD ||
-	    sva_queue_submit(queue, &(struct sva_demo_desc){ .op = 0 }, NULL) != -EOWNERDEAD ||
+	if (sva_dispatch(sva) != -EOWNERDEAD || sva_fd(sva) != -EOWNERDEAD ||
+	    sva_bind(sva, "sim0", &b) != -EOWNERDEAD || sva_list_devices(sva, NULL, 0) != -EOWNERDEAD ||
+	    sva_unbind(bond, SVA_STATE_NONE) != -EOWNERDEAD || sva_bond_kick(bond) != -EOWNERDEAD ||
+	    sva_bond_revoked(bond) != -EOWNERDEAD ||
+	    sva_queue_submit(queue, &(struct sva_demo_desc){.op = 0}, NULL) != -EOWNERDEAD ||
 	    sva_copy(queue, &c, &c, 1, NULL) != -EOWNERDEAD)
 		return 1;
 	if (sva_bond_portal(bond, NULL) || mincore((void *)(uintptr_t)portal, 4096, &c) == 0)
@@ -608,7 +612,7 @@ START_TEST(test_queue)
 	ck_words(sva, sva_copy(queue, b, (void *)4096, 10, &fault), -EFAULT, "nothing is mapped");
 	ck_assert_uint_eq(fault, 4096);
 	for (int i = 0; i < 40; i++) {
-		struct sva_demo_desc desc = { .op = SVA_DEMO_NOP, .tag = (uint32_t)i };
+		struct sva_demo_desc desc = {.op = SVA_DEMO_NOP, .tag = (uint32_t)i};
 
 		ck_assert_int_eq(sva_queue_submit(queue, &desc, &done[i % 4]), 0);
 		ck_assert_int_eq(sva_queue_wait(queue, &done[i % 4], 2000), 0);
@@ -624,7 +628,7 @@ START_TEST(test_queue)
 	/* Revoked without warning: no signal reaches the program, every call says so. */
 	fake_revoke(&fake, false);
 	ck_words(sva, sva_copy(queue, b, a, 10, NULL), -ESHUTDOWN, "revoked");
-	ck_assert_int_eq(sva_queue_submit(queue, &(struct sva_demo_desc){ .op = 0 }, NULL), -ESHUTDOWN);
+	ck_assert_int_eq(sva_queue_submit(queue, &(struct sva_demo_desc){.op = 0}, NULL), -ESHUTDOWN);
 	done[0].status = SVA_DEMO_PENDING;
 	ck_assert_int_eq(sva_queue_wait(queue, &done[0], -1), -ESHUTDOWN);
 	sva_queue_free(queue);
@@ -643,12 +647,13 @@ static void on_bus(int sig, siginfo_t *info, void *context)
 	(void)sig;
 	(void)context;
 	strangers++;
-	(void)mmap(info->si_addr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	(void)mmap(info->si_addr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+		   0);
 }
 
 START_TEST(test_sigbus_chains)
 {
-	struct sigaction action = { .sa_sigaction = on_bus, .sa_flags = SA_SIGINFO };
+	struct sigaction action = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO};
 	struct sva *sva = connected(2000);
 	struct sva_bond *bond = bound(sva, "sim0");
 	struct sva_queue *queue;
@@ -661,7 +666,7 @@ START_TEST(test_sigbus_chains)
 	ck_assert_int_eq(*stranger, 0);
 	ck_assert_int_eq(strangers, 1);
 	fake_revoke(&fake, false);
-	ck_assert_int_eq(sva_queue_submit(queue, &(struct sva_demo_desc){ .op = 0 }, NULL), -ESHUTDOWN);
+	ck_assert_int_eq(sva_queue_submit(queue, &(struct sva_demo_desc){.op = 0}, NULL), -ESHUTDOWN);
 	ck_assert_int_eq(strangers, 1);
 	sva_queue_free(queue);
 	munmap((void *)(uintptr_t)stranger, 4096);
@@ -676,15 +681,25 @@ static Suite *lib_suite(void)
 		const char *name;
 		const TTest *test;
 	} tests[] = {
-		{ "connect", test_connect_errors }, { "address", test_address },
-		{ "list", test_list },		    { "garbage", test_rpc_garbage },
-		{ "late", test_rpc_late },	    { "bind-rpc", test_bind_rpc_errors },
-		{ "device", test_device_errors },   { "dumpable", test_not_dumpable },
-		{ "race", test_racing_binds },	    { "churn", test_churn },
-		{ "settle", test_settles },	    { "selector", test_selector },	    { "unbind", test_unbind_results },
-		{ "events", test_events },	    { "reconnect", test_reconnect },
-		{ "away", test_daemon_away },	    { "fork", test_fork },
-		{ "queue", test_queue },	    { "sigbus", test_sigbus_chains },
+		{"connect", test_connect_errors},
+		{"address", test_address},
+		{"list", test_list},
+		{"garbage", test_rpc_garbage},
+		{"late", test_rpc_late},
+		{"bind-rpc", test_bind_rpc_errors},
+		{"device", test_device_errors},
+		{"dumpable", test_not_dumpable},
+		{"race", test_racing_binds},
+		{"churn", test_churn},
+		{"settle", test_settles},
+		{"selector", test_selector},
+		{"unbind", test_unbind_results},
+		{"events", test_events},
+		{"reconnect", test_reconnect},
+		{"away", test_daemon_away},
+		{"fork", test_fork},
+		{"queue", test_queue},
+		{"sigbus", test_sigbus_chains},
 	};
 	Suite *s = suite_create("lib");
 

@@ -103,10 +103,12 @@ static void send_fds(const void *data, size_t len, unsigned n)
 	union {
 		struct cmsghdr align;
 		char room[CMSG_SPACE(64 * sizeof(int))];
-	} control = { .room = { 0 } };
-	struct iovec iov = { (void *)(uintptr_t)data, len };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-			      .msg_controllen = CMSG_SPACE(n * sizeof(int)) };
+	} control = {.room = {0}};
+	struct iovec iov = {(void *)(uintptr_t)data, len};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = &control,
+			     .msg_controllen = CMSG_SPACE(n * sizeof(int))};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 
 	c->cmsg_level = SOL_SOCKET;
@@ -124,7 +126,8 @@ START_TEST(test_too_much)
 	int before = open_fds(), on = 1;
 	pid_t pid;
 
-	for (unsigned n = WIRE_MAX_FDS + 1; n <= 60; n += 3) { /* also what fits into the room for credentials */
+	for (unsigned n = WIRE_MAX_FDS + 1; n <= 60;
+	     n += 3) { /* also what fits into the room for credentials */
 		send_fds("x", 1, n);
 		ck_assert_int_eq(wire_recv(sock[1], buf, sizeof(buf), &fds, NULL, 0), -EMSGSIZE);
 		ck_assert_uint_eq(fds.n, 0);
@@ -190,25 +193,25 @@ START_TEST(test_refused)
 		const char *data;
 		size_t len;
 	} bad[] = {
-		{ "", 0 },
-		{ "\x00\x01", 2 },				       /* field number 0 */
-		{ "\x08", 1 },					       /* cut off */
-		{ "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f", 11 },  /* more than 64 bits */
-		{ "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12 }, /* eleven bytes */
-		{ "\x0a\x01x", 3 },				       /* the id as a string */
-		{ "\x08\x01\x08\x02", 4 },			       /* the id twice */
-		{ "\x08\x01\x52\x00\x52\x00", 6 },		       /* the body twice */
-		{ "\x08\x01\x52\x00\x5a\x00", 6 },		       /* two bodies */
-		{ "\x08\x01\x52\x7f", 4 },			       /* longer than the packet */
-		{ "\x08\x01\x52\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 13 },
-		{ "\x08\x01\x0b\x0c", 4 },			       /* groups */
-		{ "\x08\x01\x52\x03\x1a\x01\x00", 7 },		       /* NUL in a string */
-		{ "\x08\x01\x52\x06\x1a\x04\x1b[2J", 10 },	       /* a terminal's escape */
-		{ "\x08\x01\x52\x04\x1a\x02\xc2\x9b", 8 },	       /* the same in C1 */
-		{ "\x08\x01\x52\x04\x1a\x02\xc0\xaf", 8 },	       /* overlong UTF-8 */
-		{ "\x08\x01\x52\x05\x1a\x03\xed\xa0\x80", 9 },	       /* a surrogate */
-		{ "\x08\x01\x52\x03\x1a\x01\xe2", 7 },		       /* UTF-8 cut off */
-		{ "\x08\x01\xff", 3 },				       /* garbage behind */
+		{"", 0},
+		{"\x00\x01", 2},					  /* field number 0 */
+		{"\x08", 1},						  /* cut off */
+		{"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f", 11},	  /* more than 64 bits */
+		{"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12}, /* eleven bytes */
+		{"\x0a\x01x", 3},					  /* the id as a string */
+		{"\x08\x01\x08\x02", 4},				  /* the id twice */
+		{"\x08\x01\x52\x00\x52\x00", 6},			  /* the body twice */
+		{"\x08\x01\x52\x00\x5a\x00", 6},			  /* two bodies */
+		{"\x08\x01\x52\x7f", 4},				  /* longer than the packet */
+		{"\x08\x01\x52\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 13},
+		{"\x08\x01\x0b\x0c", 4},		     /* groups */
+		{"\x08\x01\x52\x03\x1a\x01\x00", 7},	     /* NUL in a string */
+		{"\x08\x01\x52\x06\x1a\x04\x1b[2J", 10},     /* a terminal's escape */
+		{"\x08\x01\x52\x04\x1a\x02\xc2\x9b", 8},     /* the same in C1 */
+		{"\x08\x01\x52\x04\x1a\x02\xc0\xaf", 8},     /* overlong UTF-8 */
+		{"\x08\x01\x52\x05\x1a\x03\xed\xa0\x80", 9}, /* a surrogate */
+		{"\x08\x01\x52\x03\x1a\x01\xe2", 7},	     /* UTF-8 cut off */
+		{"\x08\x01\xff", 3},			     /* garbage behind */
 	};
 	static unsigned char longer[WIRE_STRING_MAX + 2];
 
@@ -228,7 +231,8 @@ START_TEST(test_every_cut)
 	unsigned char msg[256];
 	size_t n = hello(msg, "program");
 
-	/* A cut message may still be one (without its last fields): never more than that, and never a crash. */
+	/* A cut message may still be one (without its last fields): never more than that, and never a crash.
+	 */
 	for (size_t i = 0; i < n; i++)
 		ck_assert_int_le(decode(msg, i), 0);
 }
@@ -291,7 +295,8 @@ END_TEST
 static Suite *wire_suite(void)
 {
 	Suite *s = suite_create("wire");
-	TCase *frames = tcase_create("frames"), *decoding = tcase_create("decode"), *status = tcase_create("status");
+	TCase *frames = tcase_create("frames"), *decoding = tcase_create("decode"),
+	      *status = tcase_create("status");
 
 	tcase_add_checked_fixture(frames, setup, teardown);
 	tcase_add_test(frames, test_fds);
