@@ -259,7 +259,8 @@ static bool read_section(struct config_parser *p, char *line)
 		while (n && isspace((unsigned char)name[n - 1]))
 			name[--n] = '\0';
 		if (n && (n < 2 || name[0] != '"' || name[n - 1] != '"')) {
-			mistake(p, here(p), "the name in [%s] is not quoted; write [device \"NAME\"] or [policy \"NAME\"]", kind);
+			mistake(p, here(p), "the name in [%s] is not quoted; write [device \"NAME\"] or [policy \"NAME\"]",
+				kind);
 			return false;
 		}
 		if (n) {

@@ -73,6 +73,36 @@ endif HAVE_CXX
 TESTS += tests/unit/test-lib-symbols.sh
 dist_check_SCRIPTS += tests/unit/test-lib-symbols.sh
 
+UNIT_TESTS += test-channel
+test_channel_SOURCES = tests/unit/test-channel.c
+test_channel_CPPFLAGS = $(TEST_CPPFLAGS)
+test_channel_CFLAGS = $(TEST_CFLAGS)
+test_channel_LDADD = $(TEST_LIBS) libsvad-common.la
+
+UNIT_TESTS += test-config
+test_config_SOURCES = tests/unit/test-config.c
+test_config_CPPFLAGS = $(TEST_CPPFLAGS)
+test_config_CFLAGS = $(TEST_CFLAGS)
+test_config_LDADD = $(TEST_LIBS) libsvad-common.la
+
+UNIT_TESTS += test-log
+test_log_SOURCES = tests/unit/test-log.c
+test_log_CPPFLAGS = $(TEST_CPPFLAGS)
+test_log_CFLAGS = $(TEST_CFLAGS)
+test_log_LDADD = $(TEST_LIBS) libsvad-common.la
+
+UNIT_TESTS += test-policy
+test_policy_SOURCES = tests/unit/test-policy.c
+test_policy_CPPFLAGS = $(TEST_CPPFLAGS)
+test_policy_CFLAGS = $(TEST_CFLAGS)
+test_policy_LDADD = $(TEST_LIBS) libsvad-common.la
+
+UNIT_TESTS += test-listen
+test_listen_SOURCES = tests/unit/test-listen.c daemon/listen.c
+test_listen_CPPFLAGS = $(TEST_CPPFLAGS)
+test_listen_CFLAGS = $(TEST_CFLAGS) $(LIBSYSTEMD_CFLAGS)
+test_listen_LDADD = $(TEST_LIBS) libsvad-common.la $(LIBSYSTEMD_LIBS)
+
 # ---- system tests: real processes on the simulated device ---------------------------------------
 
 SYSTEM_TESTS =
