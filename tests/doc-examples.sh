@@ -6,6 +6,7 @@
 #                             exit with 0
 #   other C                   is not a program: skipped, unless it is in a file whose name says it compiles
 #   INI ([section])           passes svadctl config check
+#   svad commands             run with --check (they would stay), and with the configuration that make install installs
 #   svadctl commands          (lines that begin with "svadctl" or "$ svadctl") run beside a daemon with the simulated devices; a device or
 #                             a bond that is not there may be reported (status 1), bad usage (2) and no daemon (3) are failures
 #
@@ -66,6 +67,7 @@ if ! make -s install DESTDIR="$work/stage" >"$work/out" 2>&1; then
 fi
 libdir=$(make -s --no-print-directory print-libdir)
 includedir=$(make -s --no-print-directory print-includedir)
+sysconfdir=$(make -s --no-print-directory print-pkgsysconfdir)
 
 compile_and_run() {
 	local program=$1.program
@@ -98,6 +100,11 @@ for block in "$work"/blocks/*.txt; do
 	elif grep -qE '^[[:space:]]*\[(daemon|limits|drain|sim|device|policy)\b' "$block"; then
 		./svadctl config check "$block" >"$work/out" 2>&1
 		result $? "$name: the configuration is valid" "$work/out"
+	elif grep -qE '^[^#]*(^|[ /])svad --' "$block"; then
+		sed -nE -e "s,/etc/svad,$work/stage$sysconfdir,g" -e 's/--check//' -e 's/^[[:space:]]*([$#] )?([^#]*svad --.*)$/\2 --check/p' \
+			"$block" >"$work/commands"
+		PATH=$SVAD_BUILDDIR:$PATH timeout 30 bash -e "$work/commands" >"$work/out" 2>&1 </dev/null
+		result $? "$name: the svad commands are understood" "$work/out"
 	elif grep -qE '^[[:space:]]*([$#] )?svadctl ' "$block"; then
 		# endless commands are cut short by what they offer themselves; a comment after a command is none of it
 		sed -nE 's/^[[:space:]]*([$#] )?(svadctl .*)$/\2/p' "$block" |
