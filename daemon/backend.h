@@ -37,6 +37,9 @@ struct backend_ops {
 	int (*ctx_revoke)(struct backend *b, uint64_t cookie, enum svab_cause cause);
 	int (*bond_revoke)(struct backend *b, uint64_t bond, enum svab_cause cause);
 	int (*dev_reset)(struct backend *b, uint32_t device, backend_done done, void *userdata);
+	/* Takes in what the backend has said already: whoever heard from the backend by another way (a client whose unbind was answered) must
+	 * not find the broker behind it. */
+	void (*catch_up)(struct backend *b);
 	int (*refresh)(struct backend *b); /* devices' figures and info again */
 	void (*free)(struct backend *b);
 };

@@ -31,7 +31,9 @@ static void bond_count(struct bond *bond)
 	bool draining = drain_active(&bond->drain), quarantined = bond->drain.state == SVAB_PASID_QUARANTINED;
 
 	bond->broker->n_draining += (unsigned)draining - (unsigned)bond->counted_draining;
+	bond->device->draining += (unsigned)draining - (unsigned)bond->counted_draining;
 	bond->broker->n_quarantined += (unsigned)quarantined - (unsigned)bond->counted_quarantined;
+	bond->device->quarantined += (unsigned)quarantined - (unsigned)bond->counted_quarantined;
 	bond->counted_draining = draining;
 	bond->counted_quarantined = quarantined;
 }
@@ -77,6 +79,7 @@ static void bond_free(struct bond *bond)
 	/* The charges of everybody who held it. */
 	list_for_each_safe(pos, tmp, &bond->holds)
 		hold_free(container_of(pos, struct hold, bond_link));
+	bond->device->bonds--;
 	idmap_remove(&bond->broker->bonds, &bond->node);
 	list_remove(&bond->link);
 	drain_deinit(&bond->drain);
@@ -113,6 +116,7 @@ int bond_new(struct broker *broker, struct device *device, uint64_t id, uint32_t
 	bond->pid = -1;
 	list_init(&bond->holds);
 	drain_init(&bond->drain, &bond_drain_ops, 0);
+	device->bonds++;
 	idmap_insert(&broker->bonds, &bond->node, id);
 	/* Sorted by id, which is how they come except in a listing. */
 	for (at = broker->bond_list.prev; at != &broker->bond_list; at = at->prev)

@@ -37,9 +37,10 @@ struct broker {
 
 	int chan;
 	uv_poll_t chan_poll;
-	uv_timer_t tick;
+	uv_timer_t tick, deadline;
 	void *chan_buf;
 
+	int listen_fds[2]; /* clients', administrators'; -1 once listening */
 	struct listener *listen_client, *listen_admin;
 	struct backend *backend;
 	struct svab_info backend_info;
@@ -76,8 +77,6 @@ static inline uint64_t now_ns(void)
 
 /* Checks whether a shutdown under way has nothing left to wait for. */
 void broker_maybe_done(struct broker *broker);
-/* Adopts the contexts' owners' time of grace after a listing (broker.c). */
-void broker_load_numa(struct broker *broker);
 
 extern const struct backend_handler broker_backend_handler;
 int backend_sim_new(uv_loop_t *loop, const struct backend_handler *handler, void *userdata, struct backend **ret);

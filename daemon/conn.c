@@ -245,6 +245,13 @@ void conn_limit(struct conn *conn, uint64_t id, const char *name, uint64_t value
 	va_end(ap);
 }
 
+void conn_in_flight(struct conn *conn, uint64_t id)
+{
+	uint32_t limit = conn->broker->config->requests_in_flight;
+
+	conn_limit(conn, id, "requests_in_flight", limit, "%u requests of this connection are unanswered already; wait for one.", limit);
+}
+
 void conn_event(struct conn *conn, const Svad__V1__Event *event)
 {
 	struct broker *broker = conn->broker;

@@ -48,6 +48,8 @@ void conn_reply(struct conn *conn, Svad__V1__Reply *reply, int fd);
 void conn_error(struct conn *conn, uint64_t id, unsigned code, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 void conn_limit(struct conn *conn, uint64_t id, const char *name, uint64_t value, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
+/* Too many requests in flight. */
+void conn_in_flight(struct conn *conn, uint64_t id);
 /* An event; dropped and counted when the peer does not keep up. */
 void conn_event(struct conn *conn, const Svad__V1__Event *event);
 

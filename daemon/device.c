@@ -77,6 +77,16 @@ void device_sweep(struct broker *broker)
 	}
 }
 
+void device_free_all(struct broker *broker)
+{
+	while (!list_empty(&broker->device_list)) {
+		struct device *device = container_of(broker->device_list.next, struct device, link);
+
+		list_remove(&device->link);
+		free(device);
+	}
+}
+
 Svad__V1__DeviceHealth device_health(const struct device *device)
 {
 	const struct svab_dev_info *i = &device->info;
@@ -85,7 +95,7 @@ Svad__V1__DeviceHealth device_health(const struct device *device)
 		return SVAD__V1__DEVICE_HEALTH__HEALTH_GONE;
 	if (i->state == SVAB_DEV_RESETTING || device->resetting)
 		return SVAD__V1__DEVICE_HEALTH__HEALTH_RESETTING;
-	if (i->quarantined || (i->stop_failures >= DEGRADED_STOP_FAILURES && i->stop_failures * 10 > i->drained))
+	if (device->quarantined || (i->stop_failures >= DEGRADED_STOP_FAILURES && i->stop_failures * 10 > i->drained))
 		return SVAD__V1__DEVICE_HEALTH__HEALTH_DEGRADED;
 	return SVAD__V1__DEVICE_HEALTH__HEALTH_OK;
 }
@@ -101,9 +111,9 @@ void device_reason(const struct device *device, char *buf, size_t size)
 		snprintf(buf, size, "the device has vanished");
 	else if (i->state == SVAB_DEV_RESETTING || device->resetting)
 		snprintf(buf, size, "a reset is under way");
-	else if (i->quarantined)
-		snprintf(buf, size, "%u PASID%s quarantined: it did not stop in time; svadctl device reset %s", i->quarantined,
-			 i->quarantined == 1 ? "" : "s", i->name);
+	else if (device->quarantined)
+		snprintf(buf, size, "%u PASID%s quarantined: it did not stop in time; svadctl device reset %s", device->quarantined,
+			 device->quarantined == 1 ? "" : "s", i->name);
 	else if (device_health(device) == SVAD__V1__DEVICE_HEALTH__HEALTH_DEGRADED)
 		snprintf(buf, size, "%llu of %llu stops failed or were late; svadctl device reset %s",
 			 (unsigned long long)i->stop_failures, (unsigned long long)(i->drained + i->stop_failures), i->name);

@@ -12,6 +12,7 @@ struct device {
 	struct svab_dev_info info;
 	uint32_t generation;
 	uint32_t holds; /* grants and bonds: its load */
+	uint32_t bonds, draining, quarantined; /* as the broker's bonds stand; info's figures are as old as the last refresh */
 	bool resetting;
 };
 
@@ -21,6 +22,7 @@ struct device *device_find_name(struct broker *broker, const char *name);
 struct device *device_update(struct broker *broker, const struct svab_dev_info *info);
 /* Forgets devices that the last listing did not name and that nothing holds. */
 void device_sweep(struct broker *broker);
+void device_free_all(struct broker *broker);
 
 Svad__V1__DeviceHealth device_health(const struct device *device);
 /* Why it is not HEALTH_OK and what to do; "" when it is. */

@@ -50,8 +50,10 @@ svad_broker_SOURCES = \
 	daemon/backend_sim.c \
 	daemon/bond.c \
 	daemon/bond.h \
+	daemon/broker.c \
 	daemon/broker.h \
 	daemon/broker_main.c \
+	daemon/broker_run.h \
 	daemon/client.c \
 	daemon/client.h \
 	daemon/conn.c \
@@ -71,6 +73,8 @@ svad_broker_SOURCES = \
 	daemon/rpc.h \
 	daemon/rpc_admin.c \
 	daemon/rpc_client.c \
+	daemon/sandbox.c \
+	daemon/sandbox.h \
 	daemon/stats.c \
 	daemon/user.c \
 	daemon/user.h

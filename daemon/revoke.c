@@ -199,8 +199,7 @@ void rpc_revoke(struct conn *conn, const Svad__V1__Request *request)
 	err = r ? op_init(&r->op, conn, request->id, revoke_free) : -ENOMEM;
 	if (err < 0) {
 		free(r);
-		conn_limit(conn, request->id, "requests_in_flight", broker->config->requests_in_flight,
-			   "%u requests of this connection are unanswered already; wait for one.", broker->config->requests_in_flight);
+		conn_in_flight(conn, request->id);
 		return;
 	}
 	uv_timer_init(&broker->loop, &r->timer);
@@ -322,8 +321,7 @@ void rpc_reset_device(struct conn *conn, const Svad__V1__Request *request)
 	err = r ? op_init(&r->op, conn, request->id, reset_cancel) : -ENOMEM;
 	if (err < 0) {
 		free(r);
-		conn_limit(conn, request->id, "requests_in_flight", broker->config->requests_in_flight,
-			   "%u requests of this connection are unanswered already; wait for one.", broker->config->requests_in_flight);
+		conn_in_flight(conn, request->id);
 		return;
 	}
 	r->broker = broker;

@@ -115,9 +115,9 @@ void device_fill(const struct device *device, bool admin, Svad__V1__Device *msg,
 	msg->max_bonds = i->max_bonds;
 	if (!admin)
 		return;
-	msg->bonds = i->bonds;
-	msg->draining = i->draining;
-	msg->quarantined = i->quarantined;
+	msg->bonds = device->bonds;
+	msg->draining = device->draining;
+	msg->quarantined = device->quarantined;
 	msg->faults = i->faults;
 	msg->errors = i->errors;
 	msg->stop_failures = i->stop_failures;

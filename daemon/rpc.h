@@ -25,8 +25,17 @@ void rpc_reset_device(struct conn *conn, const Svad__V1__Request *request);
 void rpc_watch(struct conn *conn, const Svad__V1__Request *request);
 void rpc_reload(struct conn *conn, const Svad__V1__Request *request);
 
-/* The backend's figures arrived, or will not (info NULL): answers everybody in broker->info_waiters. */
-void rpc_stats_ready(struct broker *broker, const struct svab_info *info);
+/* Figures are the backend's: whoever shows them has them fetched first. answer is called once, with what was asked, unless the connection
+ * closes before. */
+struct figures_ask {
+	uint64_t after;
+	uint32_t size;
+	char only[SVAB_NAME_MAX];
+};
+typedef void (*figures_fn)(struct conn *conn, uint64_t id, const struct figures_ask *ask);
+void rpc_figures(struct conn *conn, uint64_t id, figures_fn answer, const struct figures_ask *ask);
+/* They arrived, or will not (info NULL): answers everybody who waits. */
+void rpc_figures_ready(struct broker *broker, const struct svab_info *info);
 
 struct device;
 void device_fill(const struct device *device, bool admin, Svad__V1__Device *msg, char reason[256]);

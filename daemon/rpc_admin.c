@@ -12,13 +12,14 @@
 #include "peer.h"
 #include "rpc.h"
 
-void rpc_get_status(struct conn *conn, const Svad__V1__Request *request)
+static void status_reply(struct conn *conn, uint64_t id, const struct figures_ask *ask)
 {
 	struct broker *broker = conn->broker;
 	Svad__V1__Reply reply = SVAD__V1__REPLY__INIT;
 	Svad__V1__StatusReply body = SVAD__V1__STATUS_REPLY__INIT;
 	struct list *pos;
 
+	(void)ask;
 	body.version = (char *)(uintptr_t)PACKAGE_VERSION;
 	body.broker_pid = getpid();
 	body.uptime_ns = now_ns() - broker->info.started_ns;
@@ -40,10 +41,15 @@ void rpc_get_status(struct conn *conn, const Svad__V1__Request *request)
 	body.violations = broker->backend_info.violations;
 	body.socket = broker->config->socket;
 	body.admin_socket = broker->config->admin_socket;
-	reply.id = request->id;
+	reply.id = id;
 	reply.body_case = SVAD__V1__REPLY__BODY_GET_STATUS;
 	reply.get_status = &body;
 	conn_reply(conn, &reply, -1);
+}
+
+void rpc_get_status(struct conn *conn, const Svad__V1__Request *request)
+{
+	rpc_figures(conn, request->id, status_reply, NULL);
 }
 
 static void client_fill(struct client *client, Svad__V1__Client *msg, char comm[32])
@@ -152,25 +158,22 @@ void rpc_admin_list_bonds(struct conn *conn, const Svad__V1__Request *request)
 	conn_reply(conn, &reply, -1);
 }
 
-void rpc_admin_list_devices(struct conn *conn, const Svad__V1__Request *request)
+static void devices_reply(struct conn *conn, uint64_t id, const struct figures_ask *ask)
 {
-	const Svad__V1__AdminListDevices *ask = request->admin_list_devices;
 	Svad__V1__Reply reply = SVAD__V1__REPLY__INIT;
 	Svad__V1__ListDevicesReply body = SVAD__V1__LIST_DEVICES_REPLY__INIT;
 	Svad__V1__Device messages[PAGE_MAX], *pointers[PAGE_MAX];
 	char reasons[PAGE_MAX][256];
-	uint64_t after = ask->page ? ask->page->after : 0;
-	uint32_t size = page_size(ask->page);
 	struct list *pos;
 
 	body.devices = pointers;
 	list_for_each(pos, &conn->broker->device_list) {
 		struct device *device = container_of(pos, struct device, link);
 
-		if (device->info.id <= after || (ask->only[0] && strcmp(ask->only, device->info.name) != 0))
+		if (device->info.id <= ask->after || (ask->only[0] && strcmp(ask->only, device->info.name) != 0))
 			continue;
-		if (body.n_devices == size) {
-			body.next = pointers[size - 1]->id;
+		if (body.n_devices == ask->size) {
+			body.next = pointers[ask->size - 1]->id;
 			break;
 		}
 		pointers[body.n_devices] = &messages[body.n_devices];
@@ -178,13 +181,27 @@ void rpc_admin_list_devices(struct conn *conn, const Svad__V1__Request *request)
 		body.n_devices++;
 	}
 	if (ask->only[0] && !body.n_devices) {
-		conn_error(conn, request->id, SVAD_NOT_FOUND, "There is no device '%s'; svadctl device list names those there are.", ask->only);
+		conn_error(conn, id, SVAD_NOT_FOUND, "There is no device '%s'; svadctl device list names those there are.", ask->only);
 		return;
 	}
-	reply.id = request->id;
+	reply.id = id;
 	reply.body_case = SVAD__V1__REPLY__BODY_LIST_DEVICES;
 	reply.list_devices = &body;
 	conn_reply(conn, &reply, -1);
+}
+
+void rpc_admin_list_devices(struct conn *conn, const Svad__V1__Request *request)
+{
+	const Svad__V1__AdminListDevices *list = request->admin_list_devices;
+	struct figures_ask ask = { .after = list->page ? list->page->after : 0, .size = page_size(list->page) };
+
+	if (strlen(list->only) >= sizeof(ask.only)) {
+		conn_error(conn, request->id, SVAD_NOT_FOUND, "There is no device '%s': names have at most %zu characters.", list->only,
+			   sizeof(ask.only) - 1);
+		return;
+	}
+	strcpy(ask.only, list->only);
+	rpc_figures(conn, request->id, devices_reply, &ask);
 }
 
 void rpc_watch(struct conn *conn, const Svad__V1__Request *request)

@@ -234,6 +234,9 @@ void rpc_bind(struct conn *conn, const Svad__V1__Request *request)
 	struct ctx *ctx;
 	int fd = -1, r;
 
+	/* The client may know of an end (its unbind was answered) that we have not read yet: that bond and its charge are in no way now. */
+	if (broker->backend)
+		broker->backend->ops->catch_up(broker->backend);
 	if (broker->shutting_down || client->gone) {
 		conn_error(conn, request->id, SVAD_UNAVAILABLE, "svad is shutting down; bind again when it is back.");
 		return;

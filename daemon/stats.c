@@ -11,6 +11,8 @@
 struct stats_op {
 	struct op op;
 	struct list waiting; /* broker->info_waiters */
+	figures_fn answer;
+	struct figures_ask ask;
 };
 
 #define MAX_COUNTERS 48
@@ -71,9 +73,9 @@ static void stats_collect(struct broker *broker, struct counter_list *l)
 	add(l, "svad_backend_events_lost_total", "Backend events that the broker missed and listed again for", i->events_lost, false);
 }
 
-static void stats_reply(struct op *op)
+static void stats_reply(struct conn *conn, uint64_t id, const struct figures_ask *ask)
 {
-	struct broker *broker = op->conn->broker;
+	struct broker *broker = conn->broker;
 	Svad__V1__Reply reply = SVAD__V1__REPLY__INIT;
 	Svad__V1__StatsReply body = SVAD__V1__STATS_REPLY__INIT;
 	Svad__V1__Device messages[PAGE_MAX], *pointers[PAGE_MAX];
@@ -81,6 +83,7 @@ static void stats_reply(struct op *op)
 	struct counter_list list = { .n = 0 };
 	struct list *pos;
 
+	(void)ask;
 	stats_collect(broker, &list);
 	body.counters = list.pointers;
 	body.n_counters = list.n;
@@ -95,10 +98,10 @@ static void stats_reply(struct op *op)
 		device_fill(device, true, pointers[body.n_devices], reasons[body.n_devices]);
 		body.n_devices++;
 	}
-	reply.id = op->id;
+	reply.id = id;
 	reply.body_case = SVAD__V1__REPLY__BODY_GET_STATS;
 	reply.get_stats = &body;
-	conn_reply(op->conn, &reply, -1);
+	conn_reply(conn, &reply, -1);
 }
 
 static void stats_free(struct op *op)
@@ -109,38 +112,45 @@ static void stats_free(struct op *op)
 	free(s);
 }
 
-void rpc_stats_ready(struct broker *broker, const struct svab_info *info)
+void rpc_figures_ready(struct broker *broker, const struct svab_info *info)
 {
 	struct list *pos, *tmp;
 
 	if (info)
 		broker->backend_info = *info;
 	list_for_each_safe(pos, tmp, &broker->info_waiters) {
-		struct op *op = &container_of(pos, struct stats_op, waiting)->op;
+		struct stats_op *s = container_of(pos, struct stats_op, waiting);
 
-		stats_reply(op);
-		op_done(op);
-		stats_free(op);
+		s->answer(s->op.conn, s->op.id, &s->ask);
+		op_done(&s->op);
+		stats_free(&s->op);
 	}
 }
 
-void rpc_get_stats(struct conn *conn, const Svad__V1__Request *request)
+void rpc_figures(struct conn *conn, uint64_t id, figures_fn answer, const struct figures_ask *ask)
 {
 	struct broker *broker = conn->broker;
 	struct stats_op *s = calloc(1, sizeof(*s));
 	bool first = list_empty(&broker->info_waiters);
-	int r = s ? op_init(&s->op, conn, request->id, stats_free) : -ENOMEM;
+	int r = s ? op_init(&s->op, conn, id, stats_free) : -ENOMEM;
 
 	if (r < 0) {
 		free(s);
-		conn_limit(conn, request->id, "requests_in_flight", broker->config->requests_in_flight,
-			   "%u requests of this connection are unanswered already; wait for one.", broker->config->requests_in_flight);
+		conn_in_flight(conn, id);
 		return;
 	}
+	s->answer = answer;
+	if (ask)
+		s->ask = *ask;
 	list_append(&broker->info_waiters, &s->waiting);
 	/* Whoever asks while a refresh is under way shares its answer. */
 	if (!broker->backend || !broker->backend->is_synced)
-		rpc_stats_ready(broker, NULL);
+		rpc_figures_ready(broker, NULL);
 	else if (first && broker->backend->ops->refresh(broker->backend) < 0)
-		rpc_stats_ready(broker, NULL);
+		rpc_figures_ready(broker, NULL);
+}
+
+void rpc_get_stats(struct conn *conn, const Svad__V1__Request *request)
+{
+	rpc_figures(conn, request->id, stats_reply, NULL);
 }

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * svad-broker: started by svad with the channel on fd 3, as an unprivileged user without capabilities. It talks to clients and
+ * administrators, and drives drains. Its loop never waits for a client, a device or a disk.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "broker_run.h"
+#include "log.h"
+#include "sandbox.h"
+
+static struct broker broker;
+static int exit_code;
+
+static void handle(const struct chan_hdr *hdr, const char *payload, size_t len, int fds[CHAN_MAX_FDS])
+{
+	int r;
+
+	switch (hdr->type) {
+	case CHAN_CONFIG:
+		r = fds[0] >= 0 ? broker_configure(&broker, fds[0], hdr->arg) : -EBADMSG;
+		if (r < 0) {
+			exit_code = 1;
+			uv_stop(&broker.loop);
+		}
+		break;
+	case CHAN_INFO:
+		if (len == sizeof(broker.info))
+			memcpy(&broker.info, payload, sizeof(broker.info));
+		break;
+	case CHAN_LISTEN:
+		broker.listen_fds[0] = fds[0];
+		broker.listen_fds[1] = fds[1];
+		fds[0] = fds[1] = -1;
+		broker_listen(&broker);
+		break;
+	case CHAN_BACKEND:
+		if (!broker.backend || fds[0] < 0)
+			break;
+		r = backend_sim_attach(broker.backend, fds[0], hdr->arg);
+		fds[0] = -1;
+		if (r < 0)
+			log_err("Cannot use the device backend's socket: %s", uv_strerror(r));
+		break;
+	case CHAN_RELOAD_RESULT:
+		broker_reloaded(&broker, (int)hdr->arg, payload);
+		break;
+	case CHAN_SHUTDOWN:
+		broker_shutdown(&broker, hdr->arg);
+		break;
+	default:
+		log_warning("A message of unknown type %u from the supervisor; is it of another version?", hdr->type);
+		break;
+	}
+}
+
+static void on_channel(uv_poll_t *poll, int status, int events)
+{
+	char *buf = broker.chan_buf;
+
+	(void)status;
+	(void)events;
+	for (;;) {
+		int fds[CHAN_MAX_FDS];
+		struct chan_hdr hdr;
+		ssize_t n = chan_recv(broker.chan, &hdr, buf, fds);
+		unsigned i;
+
+		if (n == -EAGAIN)
+			return;
+		if (n == -EBADMSG)
+			continue;
+		if (n < 0) {
+			/* The supervisor is gone; nobody will start us again. What is bound is drained all the same. */
+			log_relay_to(-1);
+			uv_poll_stop(poll);
+			if (broker.config)
+				broker_shutdown(&broker, broker.config->shutdown_deadline_ms);
+			else
+				uv_stop(&broker.loop);
+			return;
+		}
+		buf[n] = '\0';
+		handle(&hdr, buf, (size_t)n, fds);
+		for (i = 0; i < CHAN_MAX_FDS; i++)
+			if (fds[i] >= 0)
+				close(fds[i]);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	int r;
+
+	(void)argv;
+	log_init("svad-broker", LOG_INFO);
+	if (argc > 1 || fcntl(CHAN_FD, F_GETFD) < 0) {
+		fprintf(stderr, "svad-broker is started by svad, which hands it its sockets; it takes no arguments.\n");
+		return 2;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	/* A terminal's Ctrl-C reaches the whole group: the supervisor alone decides. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	fcntl(CHAN_FD, F_SETFD, FD_CLOEXEC);
+	log_relay_to(CHAN_FD);
+
+	r = broker_init(&broker, CHAN_FD);
+	if (r == 0)
+		r = uv_poll_init(&broker.loop, &broker.chan_poll, CHAN_FD);
+	if (r == 0)
+		r = uv_poll_start(&broker.chan_poll, UV_READABLE, on_channel);
+	if (r == 0)
+		r = sandbox_enter(sandbox_broker);
+	if (r < 0) {
+		log_err("Cannot start: %s", uv_strerror(r));
+		return 1;
+	}
+	uv_run(&broker.loop, UV_RUN_DEFAULT);
+	broker_deinit(&broker);
+	return exit_code;
+}
