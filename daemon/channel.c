@@ -7,7 +7,8 @@
 
 #include "channel.h"
 
-/* Room for more than we take: a packet with too many fds must be seen as such, not silently cut to the first four. */
+/* Room for more than we take: a packet with too many fds must be seen as such, not silently cut to the first
+ * four. */
 #define CTRL_FDS 16u
 
 static void close_all(const int *fds, unsigned n)
@@ -16,7 +17,8 @@ static void close_all(const int *fds, unsigned n)
 		close(fds[i]);
 }
 
-int chan_send(int fd, enum chan_type type, uint64_t arg, const void *payload, uint32_t len, const int *fds, unsigned n_fds)
+int chan_send(int fd, enum chan_type type, uint64_t arg, const void *payload, uint32_t len, const int *fds,
+	      unsigned n_fds)
 {
 	struct chan_hdr hdr = { .type = (uint32_t)type, .len = len, .arg = arg };
 	struct iovec iov[2] = {

@@ -63,7 +63,8 @@ const struct config_device *config_device(const struct config *config, const cha
 
 static int read_file(const char *path, char **ret, size_t *ret_len)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), r = 0; /* a FIFO must not hold us up */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK),
+	    r = 0; /* a FIFO must not hold us up */
 	size_t len = 0, room = 0;
 	char *text = NULL;
 	struct stat st;
@@ -114,8 +115,9 @@ static int feed_file(struct config_parser *p, const char *path, struct config_er
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0) {
-		const char *remedy = r == -ENOENT ? "create it or name another with --config" :
-				     r == -EACCES ? "make it readable for the user who runs this" : "put a text file there";
+		const char *remedy = r == -ENOENT   ? "create it or name another with --config"
+				     : r == -EACCES ? "make it readable for the user who runs this"
+						    : "put a text file there";
 
 		config_error(errors, path, 0, "cannot read it: %s; %s", strerror(-r), remedy);
 		return r;
@@ -134,7 +136,8 @@ static int is_conf(const struct dirent *d)
 
 static int by_name(const struct dirent **a, const struct dirent **b)
 {
-	return strcmp((*a)->d_name, (*b)->d_name); /* not alphasort(): the order must not hang on the locale */
+	return strcmp((*a)->d_name,
+		      (*b)->d_name); /* not alphasort(): the order must not hang on the locale */
 }
 
 static int feed_dir(struct config_parser *p, const char *path, struct config_errors *errors)
@@ -148,7 +151,8 @@ static int feed_dir(struct config_parser *p, const char *path, struct config_err
 	n = scandir(dir, &names, is_conf, by_name);
 	if (n < 0 && errno != ENOENT) {
 		r = -errno;
-		config_error(errors, dir, 0, "cannot read the directory: %s; make it readable or remove it", strerror(errno));
+		config_error(errors, dir, 0, "cannot read the directory: %s; make it readable or remove it",
+			     strerror(errno));
 	}
 	for (int i = 0; i < n; i++) {
 		if (r != -ENOMEM && asprintf(&file, "%s/%s", dir, names[i]->d_name) < 0) {

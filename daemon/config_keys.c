@@ -9,44 +9,74 @@
 #include "../kmod/svabroker.h"
 #include "config_private.h"
 
-static const struct config_name backends[] = { { "sim", BACKEND_SIM }, { "kmod", BACKEND_KMOD }, { NULL, 0 } };
+static const struct config_name backends[] = { { "sim", BACKEND_SIM },
+					       { "kmod", BACKEND_KMOD },
+					       { NULL, 0 } };
 static const struct config_name stops[] = {
-	{ "flushed", STOP_FLUSHED }, { "clean", STOP_CLEAN }, { "none", STOP_NONE }, { NULL, 0 },
-};
-static const struct config_name levels[] = {
-	{ "err", LOG_ERR }, { "warning", LOG_WARNING }, { "notice", LOG_NOTICE }, { "info", LOG_INFO }, { "debug", LOG_DEBUG },
+	{ "flushed", STOP_FLUSHED },
+	{ "clean", STOP_CLEAN },
+	{ "none", STOP_NONE },
 	{ NULL, 0 },
 };
+static const struct config_name levels[] = {
+	{ "err", LOG_ERR },   { "warning", LOG_WARNING }, { "notice", LOG_NOTICE },
+	{ "info", LOG_INFO }, { "debug", LOG_DEBUG },	  { NULL, 0 },
+};
 static const struct config_name operations[] = {
-	{ "copy", 1u << SVA_DEMO_COPY }, { "fill", 1u << SVA_DEMO_FILL }, { "crc32c", 1u << SVA_DEMO_CRC32C },
-	{ "compare", 1u << SVA_DEMO_COMPARE }, { "nop", 1u << SVA_DEMO_NOP }, { NULL, 0 },
+	{ "copy", 1u << SVA_DEMO_COPY },     { "fill", 1u << SVA_DEMO_FILL },
+	{ "crc32c", 1u << SVA_DEMO_CRC32C }, { "compare", 1u << SVA_DEMO_COMPARE },
+	{ "nop", 1u << SVA_DEMO_NOP },	     { NULL, 0 },
 };
 static const struct config_name capabilities[] = {
-	{ "stall", SVAB_DEV_CAP_STALL }, { "pri", SVAB_DEV_CAP_PRI }, { "ats", SVAB_DEV_CAP_ATS }, { NULL, 0 },
+	{ "stall", SVAB_DEV_CAP_STALL },
+	{ "pri", SVAB_DEV_CAP_PRI },
+	{ "ats", SVAB_DEV_CAP_ATS },
+	{ NULL, 0 },
 };
 
 #define AT(member) offsetof(struct config, member)
 #define DEV(member) offsetof(struct config_device, member)
 #define POL(member) offsetof(struct config_policy, member)
 #define DAY_MS 86400000u
-#define STRING(s, n, o, lo, hi, d) \
-	{ .section = s, .name = n, .type = &config_type_string, .offset = o, .min = lo, .max = hi, .def = d, \
-	  .fixed = true }
-#define NUMBER(s, n, o, lo, hi, d) \
-	{ .section = s, .name = n, .type = &config_type_u32, .offset = o, .min = lo, .max = hi, .def = d }
-#define TIME(s, n, o, lo, hi, d) \
-	{ .section = s, .name = n, .type = &config_type_ms, .offset = o, .min = lo, .max = hi, .def = d }
-#define MODE(s, n, o, d) \
-	{ .section = s, .name = n, .type = &config_type_mode, .offset = o, .def = d, .fixed = true }
-#define BOOL(s, n, o, inverted, d) \
-	{ .section = s, .name = n, .type = &config_type_bool, .offset = o, .max = inverted, .def = d }
-#define WORD(s, n, o, w, d) \
-	{ .section = s, .name = n, .type = &config_type_word, .offset = o, .names = w, .def = d }
-#define FLAGS(s, n, o, w, d) \
-	{ .section = s, .name = n, .type = &config_type_flags, .offset = o, .names = w, .def = d }
+#define STRING(s, n, o, lo, hi, d)                                                                           \
+	{                                                                                                    \
+		.section = s, .name = n, .type = &config_type_string, .offset = o, .min = lo, .max = hi,     \
+		.def = d, .fixed = true                                                                      \
+	}
+#define NUMBER(s, n, o, lo, hi, d)                                                                           \
+	{                                                                                                    \
+		.section = s, .name = n, .type = &config_type_u32, .offset = o, .min = lo, .max = hi,        \
+		.def = d                                                                                     \
+	}
+#define TIME(s, n, o, lo, hi, d)                                                                             \
+	{                                                                                                    \
+		.section = s, .name = n, .type = &config_type_ms, .offset = o, .min = lo, .max = hi,         \
+		.def = d                                                                                     \
+	}
+#define MODE(s, n, o, d)                                                                                     \
+	{                                                                                                    \
+		.section = s, .name = n, .type = &config_type_mode, .offset = o, .def = d, .fixed = true     \
+	}
+#define BOOL(s, n, o, inverted, d)                                                                           \
+	{                                                                                                    \
+		.section = s, .name = n, .type = &config_type_bool, .offset = o, .max = inverted, .def = d   \
+	}
+#define WORD(s, n, o, w, d)                                                                                  \
+	{                                                                                                    \
+		.section = s, .name = n, .type = &config_type_word, .offset = o, .names = w, .def = d        \
+	}
+#define FLAGS(s, n, o, w, d)                                                                                 \
+	{                                                                                                    \
+		.section = s, .name = n, .type = &config_type_flags, .offset = o, .names = w, .def = d       \
+	}
 
 const struct config_key config_keys[] = {
-	{ .section = "daemon", .name = "backend", .type = &config_type_word, .offset = AT(backend), .names = backends, .def = "sim",
+	{ .section = "daemon",
+	  .name = "backend",
+	  .type = &config_type_word,
+	  .offset = AT(backend),
+	  .names = backends,
+	  .def = "sim",
 	  .fixed = true },
 	STRING("daemon", "user", AT(user), 1, 32, "svad"),
 	STRING("daemon", "runtime_dir", AT(runtime_dir), 1, CONFIG_SUN_PATH_MAX - 2, NULL),
@@ -71,18 +101,33 @@ const struct config_key config_keys[] = {
 	NUMBER("limits", "backlog_bytes", AT(backlog_bytes), 1, UINT32_MAX, "262144"),
 	NUMBER("limits", "event_backlog", AT(event_backlog), 1, UINT32_MAX, "4096"),
 
-	{ .section = "drain", .name = "deadline", .alias = "drain_deadline", .type = &config_type_ms, .offset = AT(drain_deadline_ms),
-	  .min = 1, .max = DAY_MS, .def = "2000" },
+	{ .section = "drain",
+	  .name = "deadline",
+	  .alias = "drain_deadline",
+	  .type = &config_type_ms,
+	  .offset = AT(drain_deadline_ms),
+	  .min = 1,
+	  .max = DAY_MS,
+	  .def = "2000" },
 	TIME("drain", "shutdown_deadline", AT(shutdown_deadline_ms), 1, DAY_MS, "10000"),
 
 	STRING("sim", "fault_socket", AT(fault_socket), 0, CONFIG_SUN_PATH_MAX, ""),
-	{ .section = "sim", .name = "procmap_query", .type = &config_type_bool, .offset = AT(procmap_query), .def = "yes",
+	{ .section = "sim",
+	  .name = "procmap_query",
+	  .type = &config_type_bool,
+	  .offset = AT(procmap_query),
+	  .def = "yes",
 	  .fixed = true },
 
 	NUMBER("device", "engines", DEV(engines), 1, 64, "2"),
 	WORD("device", "stop", DEV(stop), stops, "flushed"),
 	BOOL("device", "reset", DEV(reset), 0, "yes"),
-	{ .section = "device", .name = "numa_node", .type = &config_type_i32, .offset = DEV(numa_node), .max = 1023, .def = "-1" },
+	{ .section = "device",
+	  .name = "numa_node",
+	  .type = &config_type_i32,
+	  .offset = DEV(numa_node),
+	  .max = 1023,
+	  .def = "-1" },
 	FLAGS("device", "operations", DEV(operations), operations, "copy fill crc32c compare nop"),
 	FLAGS("device", "capabilities", DEV(capabilities), capabilities, "stall"),
 	NUMBER("device", "max_bonds", DEV(max_bonds), 0, UINT32_MAX, "0"),
@@ -193,7 +238,8 @@ int config_defaults(void *object, const char *section)
 			continue;
 		if (k->type->parse(k, object, k->def, &why) < 0) {
 			free(why);
-			return -ENOMEM; /* a default that is a mistake of its own is caught by the unit test */
+			return -ENOMEM; /* a default that is a mistake of its own is caught by the unit test
+					 */
 		}
 	}
 	return 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From text to struct config. inih does the splitting; the reader that feeds it line by line is ours, because inih cuts section names at
- * 50 bytes and lines at 200 without a word, does not say which line a value came from, and names only the first malformed line.
+ * From text to struct config. inih does the splitting; the reader that feeds it line by line is ours, because
+ * inih cuts section names at 50 bytes and lines at 200 without a word, does not say which line a value came
+ * from, and names only the first malformed line.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -17,12 +18,14 @@
 
 #define ERRORS_MAX 100u
 
-struct origin { unsigned file, line; };
+struct origin {
+	unsigned file, line;
+};
 
 /* A section, known by what it configures: [daemon] of two files is one of these, and so is [device "a"]. */
 struct section {
 	const char *kind; /* of config_keys; NULL: an unknown one, whose keys are passed over */
-	size_t index;     /* into config->devices or ->policies */
+	size_t index;	  /* into config->devices or ->policies */
 	struct origin at;
 };
 
@@ -37,7 +40,7 @@ struct config_parser {
 	struct config *config;
 	struct config_errors *errors;
 	bool trusted; /* text made by config_to_text(): no look-ups on this machine */
-	int r;        /* -ENOMEM: nothing more is done */
+	int r;	      /* -ENOMEM: nothing more is done */
 
 	char **files;
 	size_t n_files;
@@ -151,7 +154,8 @@ static void flush_key(struct config_parser *p)
 	if (!key || !value || p->r < 0)
 		goto out;
 	if (seen_in_this_file(p, key, &line)) {
-		mistake(p, p->key_at, "'%s' is set twice in this section, first in line %u; remove one", key->name, line);
+		mistake(p, p->key_at, "'%s' is set twice in this section, first in line %u; remove one",
+			key->name, line);
 		goto out;
 	}
 	more = grow(p, p->settings, p->n_settings, sizeof(*more));
@@ -231,7 +235,9 @@ static bool enter_section(struct config_parser *p, const char *kind, const char 
 /* line begins with '['. True: the keys that follow belong somewhere. */
 static bool read_section(struct config_parser *p, char *line)
 {
-	static const char *const plain[] = { "daemon", "limits", "drain", "sim" }, *const named[] = { "device", "policy" };
+	static const char *const plain[] = { "daemon", "limits", "drain", "sim" }, *const named[] = {
+		"device", "policy"
+	};
 	char *end = strchr(line, ']'), *kind = line + 1, *name = NULL, *rest;
 	const char *near;
 
@@ -259,7 +265,9 @@ static bool read_section(struct config_parser *p, char *line)
 		while (n && isspace((unsigned char)name[n - 1]))
 			name[--n] = '\0';
 		if (n && (n < 2 || name[0] != '"' || name[n - 1] != '"')) {
-			mistake(p, here(p), "the name in [%s] is not quoted; write [device \"NAME\"] or [policy \"NAME\"]",
+			mistake(p, here(p),
+				"the name in [%s] is not quoted; write [device \"NAME\"] or [policy "
+				"\"NAME\"]",
 				kind);
 			return false;
 		}
@@ -286,10 +294,14 @@ static bool read_section(struct config_parser *p, char *line)
 		if (strcmp(kind, named[i]) != 0)
 			continue;
 		if (!name || !config_name_ok(name)) {
-			mistake(p, here(p), "[%s] needs a name of 1 to 63 letters, digits and . _ : -; write [%s \"NAME\"]", kind, kind);
+			mistake(p, here(p),
+				"[%s] needs a name of 1 to 63 letters, digits and . _ : -; write [%s "
+				"\"NAME\"]",
+				kind, kind);
 			return false;
 		}
-		if ((i == 0 && p->config->n_devices >= CONFIG_DEVICES_MAX && !config_device(p->config, name)) ||
+		if ((i == 0 && p->config->n_devices >= CONFIG_DEVICES_MAX &&
+		     !config_device(p->config, name)) ||
 		    (i == 1 && p->config->n_policies >= CONFIG_POLICIES_MAX)) {
 			mistake(p, here(p), "there are too many [%s] sections; at most %u are read", kind,
 				i == 0 ? CONFIG_DEVICES_MAX : CONFIG_POLICIES_MAX);
@@ -301,7 +313,9 @@ static bool read_section(struct config_parser *p, char *line)
 	if (near)
 		mistake(p, here(p), "there is no section [%s]; did you mean [%s]?", kind, near);
 	else
-		mistake(p, here(p), "there is no section [%s]; there are daemon, limits, drain, sim, device and policy", kind);
+		mistake(p, here(p),
+			"there is no section [%s]; there are daemon, limits, drain, sim, device and policy",
+			kind);
 	return false;
 }
 
@@ -328,7 +342,8 @@ static bool vet_line(struct config_parser *p, char **line)
 	if (strchr(s, '=')) {
 		if (strcspn(s, ":") < strcspn(s, "=")) {
 			flush_key(p);
-			mistake(p, here(p), "'%.*s' is not a key; write KEY = VALUE", (int)strcspn(s, " \t="), s);
+			mistake(p, here(p), "'%.*s' is not a key; write KEY = VALUE", (int)strcspn(s, " \t="),
+				s);
 			p->in_key = false;
 			return false;
 		}
@@ -372,7 +387,10 @@ static char *read_line(char *buf, int size, void *stream)
 		start[--n] = '\0';
 	n = vet_line(p, &start) ? strlen(start) : 0;
 	if (n + 2 > (size_t)size) {
-		mistake(p, here(p), "the line is longer than %d bytes; continue lists on a next line that begins with a blank", size - 2);
+		mistake(p, here(p),
+			"the line is longer than %d bytes; continue lists on a next line that begins with a "
+			"blank",
+			size - 2);
 		n = 0;
 	}
 	memcpy(buf, start, n);
@@ -409,7 +427,9 @@ static int got_value(void *userdata, const char *ini_section, const char *name, 
 		if (*value == ';')
 			return 1;
 		if (!p->key->type->list) {
-			mistake(p, here(p), "the line begins with a blank and so continues '%s', which takes one value; write KEY = VALUE",
+			mistake(p, here(p),
+				"the line begins with a blank and so continues '%s', which takes one value; "
+				"write KEY = VALUE",
 				p->key->name);
 			return 1;
 		}
@@ -425,16 +445,19 @@ static int got_value(void *userdata, const char *ini_section, const char *name, 
 	p->in_key = true;
 	if (!p->in_section) {
 		if (!p->any_section)
-			mistake(p, here(p), "'%s' stands before any section; write [daemon] or another above it", name);
+			mistake(p, here(p),
+				"'%s' stands before any section; write [daemon] or another above it", name);
 		return 1;
 	}
 	p->key = config_key_find(p->sections[p->section].kind, name);
 	if (!p->key) {
 		near = config_key_nearest(p->sections[p->section].kind, name);
 		if (near)
-			mistake(p, here(p), "there is no key '%s' in [%s]; did you mean '%s'?", name, p->sections[p->section].kind, near);
+			mistake(p, here(p), "there is no key '%s' in [%s]; did you mean '%s'?", name,
+				p->sections[p->section].kind, near);
 		else
-			mistake(p, here(p), "there is no key '%s' in [%s]; see svad.conf(5) for those there are", name,
+			mistake(p, here(p),
+				"there is no key '%s' in [%s]; see svad.conf(5) for those there are", name,
 				p->sections[p->section].kind);
 		return 1;
 	}
@@ -454,8 +477,9 @@ int config_parser_new(struct config_parser **ret, struct config_errors *errors, 
 	p->errors = errors;
 	p->trusted = trusted;
 	p->config = calloc(1, sizeof(*p->config));
-	if (!p->config || config_defaults(p->config, "daemon") < 0 || config_defaults(p->config, "limits") < 0 ||
-	    config_defaults(p->config, "drain") < 0 || config_defaults(p->config, "sim") < 0) {
+	if (!p->config || config_defaults(p->config, "daemon") < 0 ||
+	    config_defaults(p->config, "limits") < 0 || config_defaults(p->config, "drain") < 0 ||
+	    config_defaults(p->config, "sim") < 0) {
 		config_parser_free(p);
 		return -ENOMEM;
 	}
@@ -538,10 +562,12 @@ static struct origin where(const struct config_parser *p, const char *section, c
 static void check_path(struct config_parser *p, const char *section, const char *key, const char *path)
 {
 	if (path && *path && *path != '/')
-		mistake(p, where(p, section, key), "%s: '%s' is not an absolute path; begin it with /", key, path);
+		mistake(p, where(p, section, key), "%s: '%s' is not an absolute path; begin it with /", key,
+			path);
 	else if (path && strlen(path) > CONFIG_SUN_PATH_MAX)
-		mistake(p, where(p, section, key), "%s: %s is %zu bytes long, and a socket's path may have %u; choose a shorter one", key, path,
-			strlen(path), CONFIG_SUN_PATH_MAX);
+		mistake(p, where(p, section, key),
+			"%s: %s is %zu bytes long, and a socket's path may have %u; choose a shorter one",
+			key, path, strlen(path), CONFIG_SUN_PATH_MAX);
 }
 
 static int finish_paths(struct config_parser *p)
@@ -558,7 +584,8 @@ static int finish_paths(struct config_parser *p)
 			r = set_default(&c->runtime_dir, xdg, "svad");
 		else
 			mistake(p, ((struct origin){ 0, 0 }),
-				"XDG_RUNTIME_DIR is not set, so there is no place for the sockets; set it, or runtime_dir in [daemon]");
+				"XDG_RUNTIME_DIR is not set, so there is no place for the sockets; set it, "
+				"or runtime_dir in [daemon]");
 	}
 	if (r == 0 && c->runtime_dir) {
 		r = set_default(&c->socket, c->runtime_dir, "svad.sock");
@@ -572,7 +599,8 @@ static int finish_paths(struct config_parser *p)
 	check_path(p, "daemon", "admin_socket", c->admin_socket);
 	check_path(p, "sim", "fault_socket", c->fault_socket);
 	if (c->socket && c->admin_socket && strcmp(c->socket, c->admin_socket) == 0)
-		mistake(p, where(p, "daemon", "admin_socket"), "admin_socket: clients' and administrators' sockets are the same path; "
+		mistake(p, where(p, "daemon", "admin_socket"),
+			"admin_socket: clients' and administrators' sockets are the same path; "
 			"choose two");
 	return 0;
 }
@@ -582,8 +610,9 @@ static void check_group(struct config_parser *p, const char *key, const char *gr
 	if (p->trusted || !group || !*group || isdigit((unsigned char)*group))
 		return;
 	if (!getgrnam(group))
-		mistake(p, where(p, "daemon", key), "%s: there is no group '%s' on this machine; create it with 'groupadd --system %s'", key,
-			group, group);
+		mistake(p, where(p, "daemon", key),
+			"%s: there is no group '%s' on this machine; create it with 'groupadd --system %s'",
+			key, group, group);
 }
 
 static int default_devices(struct config_parser *p)
@@ -632,8 +661,9 @@ int config_parser_finish(struct config_parser *p, struct config **ret)
 	check_group(p, "admin_socket_group", c->admin_socket_group);
 	if (c->restart_backoff_min_ms > c->restart_backoff_max_ms)
 		mistake(p, where(p, "daemon", "restart_backoff_min_ms"),
-			"restart_backoff_min_ms: %u ms is more than restart_backoff_max_ms, %u ms; make it less", c->restart_backoff_min_ms,
-			c->restart_backoff_max_ms);
+			"restart_backoff_min_ms: %u ms is more than restart_backoff_max_ms, %u ms; make it "
+			"less",
+			c->restart_backoff_min_ms, c->restart_backoff_max_ms);
 	for (size_t i = 0; i < p->n_sections; i++) {
 		const struct config_policy *policy;
 
@@ -641,10 +671,14 @@ int config_parser_finish(struct config_parser *p, struct config **ret)
 			continue;
 		policy = &c->policies[p->sections[i].index];
 		if (!is_set(p, i, "uid") && !is_set(p, i, "gid"))
-			mistake(p, p->sections[i].at, "[policy \"%s\"] applies to nobody; add uid = or gid =, or uid = * for everybody",
+			mistake(p, p->sections[i].at,
+				"[policy \"%s\"] applies to nobody; add uid = or gid =, or uid = * for "
+				"everybody",
 				policy->name);
 		if (!is_set(p, i, "devices"))
-			mistake(p, p->sections[i].at, "[policy \"%s\"] names no device; add devices =, or devices = * for all of them",
+			mistake(p, p->sections[i].at,
+				"[policy \"%s\"] names no device; add devices =, or devices = * for all of "
+				"them",
 				policy->name);
 	}
 	if (c->backend == BACKEND_SIM && c->n_devices == 0 && !p->trusted) {

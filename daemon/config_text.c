@@ -102,7 +102,8 @@ static char *value_text(const struct config_key *key, const void *object)
 }
 
 /* Adds "section.key" for each key that differs and is fixed, or whichever it is when all are. -ENOMEM. */
-static int differ(const char *section, const char *name, const void *a, const void *b, bool all, FILE *f, unsigned *n)
+static int differ(const char *section, const char *name, const void *a, const void *b, bool all, FILE *f,
+		  unsigned *n)
 {
 	for (const struct config_key *k = config_keys; k->section; k++) {
 		char *x, *y;
@@ -114,8 +115,8 @@ static int differ(const char *section, const char *name, const void *a, const vo
 		y = value_text(k, b);
 		same = x && y && strcmp(x, y) == 0;
 		if (x && y && !same)
-			fprintf(f, "%s%s in [%s%s%s%s]", (*n)++ ? ", " : "", k->name, section, name ? " \"" : "", name ? name : "",
-				name ? "\"" : "");
+			fprintf(f, "%s%s in [%s%s%s%s]", (*n)++ ? ", " : "", k->name, section,
+				name ? " \"" : "", name ? name : "", name ? "\"" : "");
 		if (!x || !y) {
 			free(x);
 			free(y);

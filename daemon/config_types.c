@@ -62,11 +62,11 @@ static int u32_parse(const struct config_key *key, void *object, const char *val
 	int r = parse_u64(value, &end, &v);
 
 	if (r == -EINVAL || (r == 0 && *end))
-		return bad(ret_why, "'%s' is not a number; write a whole number from %ju to %ju", value, (uintmax_t)key->min,
-			   (uintmax_t)key->max);
+		return bad(ret_why, "'%s' is not a number; write a whole number from %ju to %ju", value,
+			   (uintmax_t)key->min, (uintmax_t)key->max);
 	if (r < 0 || v < key->min || v > key->max)
-		return bad(ret_why, "%s is out of range; write a number from %ju to %ju", value, (uintmax_t)key->min,
-			   (uintmax_t)key->max);
+		return bad(ret_why, "%s is out of range; write a number from %ju to %ju", value,
+			   (uintmax_t)key->min, (uintmax_t)key->max);
 	*(uint32_t *)field(key, object) = (uint32_t)v;
 	return 0;
 }
@@ -89,7 +89,8 @@ static int i32_parse(const struct config_key *key, void *object, const char *val
 	}
 	r = parse_u64(value, &end, &v);
 	if (r < 0 || *end || v > key->max)
-		return bad(ret_why, "'%s' is none; write -1 (no node) or a number from 0 to %ju", value, (uintmax_t)key->max);
+		return bad(ret_why, "'%s' is none; write -1 (no node) or a number from 0 to %ju", value,
+			   (uintmax_t)key->max);
 	*(int32_t *)field(key, object) = (int32_t)v;
 	return 0;
 }
@@ -103,7 +104,8 @@ static bool i32_format(const struct config_key *key, const void *object, FILE *f
 static int ms_parse(const struct config_key *key, void *object, const char *value, char **ret_why)
 {
 	static const struct config_name units[] = {
-		{ "", 1 }, { "ms", 1 }, { "s", 1000 }, { "sec", 1000 }, { "min", 60000 }, { "m", 60000 }, { "h", 3600000 }, { NULL, 0 },
+		{ "", 1 },	  { "ms", 1 },	  { "s", 1000 },    { "sec", 1000 },
+		{ "min", 60000 }, { "m", 60000 }, { "h", 3600000 }, { NULL, 0 },
 	};
 	const char *end = value;
 	uint64_t v = 0, unit = 0;
@@ -117,10 +119,13 @@ static int ms_parse(const struct config_key *key, void *object, const char *valu
 		}
 	}
 	if (r == -EINVAL || (r == 0 && !unit))
-		return bad(ret_why, "'%s' is not a duration; write milliseconds, or a number with ms, s, min or h, such as 2s", value);
+		return bad(ret_why,
+			   "'%s' is not a duration; write milliseconds, or a number with ms, s, min or h, "
+			   "such as 2s",
+			   value);
 	if (r < 0 || v > UINT32_MAX || v * unit < key->min || v * unit > key->max)
-		return bad(ret_why, "%s is out of range; write a duration from %ju ms to %ju ms", value, (uintmax_t)key->min,
-			   (uintmax_t)key->max);
+		return bad(ret_why, "%s is out of range; write a duration from %ju ms to %ju ms", value,
+			   (uintmax_t)key->min, (uintmax_t)key->max);
 	*(uint32_t *)field(key, object) = (uint32_t)(v * unit);
 	return 0;
 }
@@ -130,7 +135,8 @@ static int mode_parse(const struct config_key *key, void *object, const char *va
 	size_t n = strlen(value);
 
 	if (n == 0 || n > 4 || strspn(value, "01234567") != n || strtoul(value, NULL, 8) > 0777)
-		return bad(ret_why, "'%s' is not a file mode; write three or four octal digits, such as 0660", value);
+		return bad(ret_why, "'%s' is not a file mode; write three or four octal digits, such as 0660",
+			   value);
 	*(mode_t *)field(key, object) = (mode_t)strtoul(value, NULL, 8);
 	return 0;
 }
@@ -143,7 +149,8 @@ static bool mode_format(const struct config_key *key, const void *object, FILE *
 
 static int bool_parse(const struct config_key *key, void *object, const char *value, char **ret_why)
 {
-	static const char *const yes[] = { "yes", "true", "on", "1" }, *const no[] = { "no", "false", "off", "0" };
+	static const char *const yes[] = { "yes", "true", "on", "1" }, *const no[] = { "no", "false", "off",
+										       "0" };
 
 	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
 		if (strcasecmp(value, yes[i]) == 0 || strcasecmp(value, no[i]) == 0) {
@@ -273,7 +280,8 @@ static int string_parse(const struct config_key *key, void *object, const char *
 			return bad(ret_why, "there is a control character in it; remove it");
 	}
 	if (key->max && strlen(value) > key->max)
-		return bad(ret_why, "it is %zu bytes long; at most %ju fit", strlen(value), (uintmax_t)key->max);
+		return bad(ret_why, "it is %zu bytes long; at most %ju fit", strlen(value),
+			   (uintmax_t)key->max);
 	if (key->min && !*value)
 		return bad(ret_why, "it is empty; write a value or remove the line");
 	copy = strdup(value);
@@ -339,14 +347,16 @@ static int range_parse(const char *word, bool group, struct config_range *ret, c
 		return 0;
 	}
 	if ((group ? resolve_group : resolve_user)(word, &id) < 0)
-		return bad(ret_why, "there is no %s '%s' on this machine; write an existing name or a number", what, word);
+		return bad(ret_why, "there is no %s '%s' on this machine; write an existing name or a number",
+			   what, word);
 	*ret = (struct config_range){ id, id };
 	return 0;
 number:
 	return bad(ret_why, "'%s' is neither a %s id, nor a range such as 1000-1999, nor a name", word, what);
 }
 
-static int ranges_parse(const char *value, bool group, bool *ret_any, struct config_range **ret, size_t *ret_n, char **ret_why)
+static int ranges_parse(const char *value, bool group, bool *ret_any, struct config_range **ret,
+			size_t *ret_n, char **ret_why)
 {
 	char *copy = strdup(value), *at = copy, *word;
 	struct config_range *ranges = NULL;
@@ -374,7 +384,8 @@ static int ranges_parse(const char *value, bool group, bool *ret_any, struct con
 	}
 	free(copy);
 	if (r == 0 && n == 0 && !any)
-		r = bad(ret_why, "it is empty; write ids, ranges or names%s", ret_any ? ", or * for everybody" : "");
+		r = bad(ret_why, "it is empty; write ids, ranges or names%s",
+			ret_any ? ", or * for everybody" : "");
 	if (r < 0) {
 		free(ranges);
 		return r;
@@ -493,9 +504,12 @@ static int globs_parse(const struct config_key *key, void *object, const char *v
 		char **more;
 
 		if (strlen(word) > GLOB_MAX_BYTES)
-			r = bad(ret_why, "the pattern '%.20s...' is longer than %u bytes; no device's name is", word, GLOB_MAX_BYTES);
+			r = bad(ret_why,
+				"the pattern '%.20s...' is longer than %u bytes; no device's name is", word,
+				GLOB_MAX_BYTES);
 		else if (!glob_ok(word))
-			r = bad(ret_why, "the pattern '%s' opens a [ that is not closed; write [...] or \\[", word);
+			r = bad(ret_why, "the pattern '%s' opens a [ that is not closed; write [...] or \\[",
+				word);
 		if (r < 0)
 			break;
 		more = reallocarray(globs, n + 1, sizeof(*globs));

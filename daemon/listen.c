@@ -63,8 +63,9 @@ static int address(struct sockaddr_un *sa, const char *path, socklen_t *ret_len,
 	size_t n = strlen(path);
 
 	if (n >= sizeof(sa->sun_path))
-		return fail(ret_why, -ENAMETOOLONG, "%s: the path has %zu bytes, and a socket's may have %zu; choose a shorter one", path, n,
-			    sizeof(sa->sun_path) - 1);
+		return fail(ret_why, -ENAMETOOLONG,
+			    "%s: the path has %zu bytes, and a socket's may have %zu; choose a shorter one",
+			    path, n, sizeof(sa->sun_path) - 1);
 	*sa = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	memcpy(sa->sun_path, path, n + 1);
 	*ret_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + 1);
@@ -86,8 +87,13 @@ static int check_in_the_way(const char *path, char **ret_why)
 		return fail(ret_why, r, "%s: %s; %s", path, strerror(-r), remedy(-r));
 	}
 	if (!S_ISSOCK(st.st_mode))
-		return fail(ret_why, -EADDRINUSE, "%s: something that is not a socket is in the way (%s); move it away, or set another path",
-			    path, S_ISDIR(st.st_mode) ? "a directory" : S_ISLNK(st.st_mode) ? "a symbolic link" : "a file");
+		return fail(ret_why, -EADDRINUSE,
+			    "%s: something that is not a socket is in the way (%s); move it away, or set "
+			    "another path",
+			    path,
+			    S_ISDIR(st.st_mode)	  ? "a directory"
+			    : S_ISLNK(st.st_mode) ? "a symbolic link"
+						  : "a file");
 	r = address(&sa, path, &len, ret_why);
 	if (r < 0)
 		return r;
@@ -101,10 +107,15 @@ static int check_in_the_way(const char *path, char **ret_why)
 	if (r == -ECONNREFUSED || r == -ENOENT)
 		return 0;
 	if (r == -EACCES)
-		return fail(ret_why, r, "%s: a socket of another user is in the way; remove it, or set another path", path);
-	/* connected, or its queue is full (EAGAIN), or it is of another type (EPROTOTYPE): somebody is alive there */
-	return fail(ret_why, -EADDRINUSE, "%s: another process serves this socket; is a svad running already (svadctl status)? "
-		    "Stop it, or set another path", path);
+		return fail(ret_why, r,
+			    "%s: a socket of another user is in the way; remove it, or set another path",
+			    path);
+	/* connected, or its queue is full (EAGAIN), or it is of another type (EPROTOTYPE): somebody is alive
+	 * there */
+	return fail(ret_why, -EADDRINUSE,
+		    "%s: another process serves this socket; is a svad running already (svadctl status)? "
+		    "Stop it, or set another path",
+		    path);
 }
 
 static int resolve_group(const char *group, gid_t *ret, char **ret_why)
@@ -122,7 +133,8 @@ static int resolve_group(const char *group, gid_t *ret, char **ret_why)
 	}
 	gr = getgrnam(group);
 	if (!gr)
-		return fail(ret_why, -EINVAL, "there is no group '%s'; create it with 'groupadd --system %s'", group, group);
+		return fail(ret_why, -EINVAL, "there is no group '%s'; create it with 'groupadd --system %s'",
+			    group, group);
 	*ret = gr->gr_gid;
 	return 0;
 }
@@ -132,7 +144,8 @@ void listener_close(struct listener *l)
 	struct stat st;
 
 	if (l->path) {
-		if (lstat(l->path, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_dev == l->dev && st.st_ino == l->ino)
+		if (lstat(l->path, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_dev == l->dev &&
+		    st.st_ino == l->ino)
 			unlink(l->path);
 		free(l->path);
 	}
@@ -172,7 +185,8 @@ int listener_make(struct listener *l, const char *path, mode_t mode, const char 
 		return fail(ret_why, r, "cannot make a socket: %s; %s", strerror(-r), remedy(-r));
 	}
 
-	/* left over from a daemon that died between bind and rename; the lock is ours, so nobody is using it */
+	/* left over from a daemon that died between bind and rename; the lock is ours, so nobody is using it
+	 */
 	if (lstat(new_path, &st) == 0 && S_ISSOCK(st.st_mode))
 		unlink(new_path);
 	mask = umask(0177);
@@ -184,11 +198,13 @@ int listener_make(struct listener *l, const char *path, mode_t mode, const char 
 	}
 	if (gid != (gid_t)-1 && chown(new_path, (uid_t)-1, gid) < 0) {
 		r = -errno;
-		fail(ret_why, r, "%s: cannot give the socket to group '%s': %s; run as root or as a member of the group", path, group,
-		     strerror(-r));
+		fail(ret_why, r,
+		     "%s: cannot give the socket to group '%s': %s; run as root or as a member of the group",
+		     path, group, strerror(-r));
 		goto unlink;
 	}
-	if (chmod(new_path, mode) < 0 || listen(fd, BACKLOG) < 0 || lstat(new_path, &st) < 0 || rename(new_path, path) < 0) {
+	if (chmod(new_path, mode) < 0 || listen(fd, BACKLOG) < 0 || lstat(new_path, &st) < 0 ||
+	    rename(new_path, path) < 0) {
 		r = -errno;
 		fail(ret_why, r, "%s: cannot set the socket up: %s; %s", path, strerror(-r), remedy(-r));
 		goto unlink;
@@ -216,17 +232,26 @@ static int make_runtime_dir(const char *path, char **ret_why)
 	}
 	r = -errno;
 	if (r != -EEXIST)
-		return fail(ret_why, r, "%s: cannot create the runtime directory: %s; %s", path, strerror(-r), remedy(-r));
+		return fail(ret_why, r, "%s: cannot create the runtime directory: %s; %s", path, strerror(-r),
+			    remedy(-r));
 	if (stat(path, &st) < 0)
 		return fail(ret_why, -errno, "%s: %s", path, strerror(errno));
 	if (!S_ISDIR(st.st_mode))
-		return fail(ret_why, -ENOTDIR, "%s: the runtime directory's place is taken by something that is not a directory; "
-			    "move it away, or set another runtime_dir in [daemon]", path);
+		return fail(
+			ret_why, -ENOTDIR,
+			"%s: the runtime directory's place is taken by something that is not a directory; "
+			"move it away, or set another runtime_dir in [daemon]",
+			path);
 	if (st.st_uid != geteuid() && st.st_uid != 0)
-		return fail(ret_why, -EPERM, "%s: the runtime directory belongs to uid %u, who could replace the sockets in it; "
-			    "chown it to uid %u, or set another runtime_dir in [daemon]", path, st.st_uid, geteuid());
+		return fail(
+			ret_why, -EPERM,
+			"%s: the runtime directory belongs to uid %u, who could replace the sockets in it; "
+			"chown it to uid %u, or set another runtime_dir in [daemon]",
+			path, st.st_uid, geteuid());
 	if ((st.st_mode & (S_IWGRP | S_IWOTH)) && !(st.st_mode & S_ISVTX))
-		log_warning("%s: others may write to the runtime directory and so replace the sockets; chmod go-w it", path);
+		log_warning("%s: others may write to the runtime directory and so replace the sockets; chmod "
+			    "go-w it",
+			    path);
 	return 0;
 }
 
@@ -240,7 +265,8 @@ static int take_lock(const char *dir, int *ret_fd, char **ret_why)
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
 	if (fd < 0) {
 		r = -errno;
-		return fail(ret_why, r, "%s: cannot create the lock file: %s; %s", path, strerror(-r), remedy(-r));
+		return fail(ret_why, r, "%s: cannot create the lock file: %s; %s", path, strerror(-r),
+			    remedy(-r));
 	}
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		r = -errno;
@@ -250,7 +276,9 @@ static int take_lock(const char *dir, int *ret_fd, char **ret_why)
 		close(fd);
 		if (r != -EWOULDBLOCK)
 			return fail(ret_why, r, "%s: cannot lock: %s", path, strerror(-r));
-		return fail(ret_why, -EADDRINUSE, "%s: another svad%s%s%s holds it; stop that one, or set another runtime_dir in [daemon]",
+		return fail(ret_why, -EADDRINUSE,
+			    "%s: another svad%s%s%s holds it; stop that one, or set another runtime_dir in "
+			    "[daemon]",
 			    path, *pid ? " (pid " : "", pid, *pid ? ")" : "");
 	}
 	n = snprintf(pid, sizeof(pid), "%d\n", getpid());
@@ -264,10 +292,15 @@ static int take_lock(const char *dir, int *ret_fd, char **ret_why)
 static int adopt(struct listener *l, int fd, const char *what, char **ret_why)
 {
 	if (l->fd >= 0)
-		return fail(ret_why, -EINVAL, "the service manager passed two sockets for %s; keep one in the socket units", what);
+		return fail(ret_why, -EINVAL,
+			    "the service manager passed two sockets for %s; keep one in the socket units",
+			    what);
 	if (sd_is_socket_unix(fd, SOCK_SEQPACKET, 1, NULL, 0) <= 0)
-		return fail(ret_why, -EINVAL, "the service manager's fd %d for %s is not a listening AF_UNIX socket of type SOCK_SEQPACKET; "
-			    "use ListenSequentialPacket= in the socket unit", fd, what);
+		return fail(ret_why, -EINVAL,
+			    "the service manager's fd %d for %s is not a listening AF_UNIX socket of type "
+			    "SOCK_SEQPACKET; "
+			    "use ListenSequentialPacket= in the socket unit",
+			    fd, what);
 	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 		return fail(ret_why, -errno, "fd %d: %s", fd, strerror(errno));
 	l->fd = fd;
@@ -280,7 +313,8 @@ static int adopt_all(struct listeners *l, const struct config *c, char **ret_why
 	int n = sd_listen_fds_with_names(1, &names), r = 0;
 
 	if (n < 0)
-		return fail(ret_why, n, "cannot read what the service manager passed ($LISTEN_FDS): %s", strerror(-n));
+		return fail(ret_why, n, "cannot read what the service manager passed ($LISTEN_FDS): %s",
+			    strerror(-n));
 	for (int i = 0; i < n; i++) {
 		int fd = SD_LISTEN_FDS_START + i;
 		const char *name = names && names[i] ? names[i] : "";
@@ -292,8 +326,11 @@ static int adopt_all(struct listeners *l, const struct config *c, char **ret_why
 		else if (strcmp(name, "admin") == 0 || sd_is_socket_unix(fd, 0, -1, c->admin_socket, 0) > 0)
 			r = adopt(&l->admin, fd, "administrators (FileDescriptorName=admin)", ret_why);
 		else
-			r = fail(ret_why, -EINVAL, "the service manager passed fd %d named '%s', which is neither 'client' nor 'admin' nor bound to %s "
-				 "or %s; set FileDescriptorName= in the socket unit", fd, name, c->socket, c->admin_socket);
+			r = fail(ret_why, -EINVAL,
+				 "the service manager passed fd %d named '%s', which is neither 'client' nor "
+				 "'admin' nor bound to %s "
+				 "or %s; set FileDescriptorName= in the socket unit",
+				 fd, name, c->socket, c->admin_socket);
 		free(names ? names[i] : NULL);
 	}
 	free(names);
@@ -313,7 +350,8 @@ int listeners_open(struct listeners *l, const struct config *c, char **ret_why)
 	if (r == 0 && l->client.fd < 0)
 		r = listener_make(&l->client, c->socket, c->socket_mode, c->socket_group, ret_why);
 	if (r == 0 && l->admin.fd < 0)
-		r = listener_make(&l->admin, c->admin_socket, c->admin_socket_mode, c->admin_socket_group, ret_why);
+		r = listener_make(&l->admin, c->admin_socket, c->admin_socket_mode, c->admin_socket_group,
+				  ret_why);
 	if (r < 0)
 		listeners_close(l);
 	return r;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A record's way: log_fields() formats it into one flat payload, and either the payload goes to the supervisor (CHAN_LOG) or
- * emit() writes it here. The supervisor's log_relayed() hands a child's payload to the same emit().
+ * A record's way: log_fields() formats it into one flat payload, and either the payload goes to the
+ * supervisor (CHAN_LOG) or emit() writes it here. The supervisor's log_relayed() hands a child's payload to
+ * the same emit().
  *
- * Payload: the level as one digit, then strings, each ended by NUL: message id ("" for none), message, the fields "KEY=value".
+ * Payload: the level as one digit, then strings, each ended by NUL: message id ("" for none), message, the
+ * fields "KEY=value".
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +38,7 @@ static struct {
 	int level;
 	int relay;
 	bool journal;
-	uint64_t lost;     /* in all */
+	uint64_t lost;	   /* in all */
 	uint64_t unspoken; /* lost since the last record that could be written */
 } L = { .lock = PTHREAD_MUTEX_INITIALIZER, .identifier = "svad", .level = LOG_INFO, .relay = -1 };
 
@@ -50,12 +52,14 @@ struct record {
 
 static const char *level_name(int level)
 {
-	static const char *const names[] = { "emerg", "alert", "crit", "error", "warning", "notice", "info", "debug" };
+	static const char *const names[] = { "emerg",	"alert",  "crit", "error",
+					     "warning", "notice", "info", "debug" };
 
 	return level >= 0 && level <= LOG_DEBUG ? names[level] : "info";
 }
 
-/* $JOURNAL_STREAM is "dev:inode" of the socket that systemd connected to stderr; anything else means that stderr was redirected. */
+/* $JOURNAL_STREAM is "dev:inode" of the socket that systemd connected to stderr; anything else means that
+ * stderr was redirected. */
 static bool stderr_is_journal(void)
 {
 	const char *env = getenv("JOURNAL_STREAM");
@@ -100,7 +104,8 @@ uint64_t log_lost(void)
 	return lost;
 }
 
-/* Some of what is logged was chosen by strangers: it must neither move a cursor nor begin a line of its own. */
+/* Some of what is logged was chosen by strangers: it must neither move a cursor nor begin a line of its own.
+ */
 static void scrub(char *s)
 {
 	for (; *s; s++) {
@@ -140,7 +145,8 @@ static int emit_stderr(const struct record *rec)
 	char line[LINE_MAX_BYTES];
 	int n;
 
-	n = snprintf(line, sizeof(line), "%s: <%s> %s", rec->identifier, level_name(rec->level), message ? message : "");
+	n = snprintf(line, sizeof(line), "%s: <%s> %s", rec->identifier, level_name(rec->level),
+		     message ? message : "");
 	if (n < 0)
 		return -EINVAL;
 	if ((size_t)n > sizeof(line) - 2)
@@ -151,10 +157,12 @@ static int emit_stderr(const struct record *rec)
 	return write_stderr(line, (size_t)n);
 }
 
-/* journald's rule for names, and none of those that we set: a child may not speak in the supervisor's name. */
+/* journald's rule for names, and none of those that we set: a child may not speak in the supervisor's name.
+ */
 static bool field_ok(const char *field)
 {
-	static const char *const ours[] = { "MESSAGE=", "MESSAGE_ID=", "PRIORITY=", "SYSLOG_", "SVAD_CHILD_PID=" };
+	static const char *const ours[] = { "MESSAGE=", "MESSAGE_ID=", "PRIORITY=", "SYSLOG_",
+					    "SVAD_CHILD_PID=" };
 	size_t n = strcspn(field, "=");
 
 	if (n == 0 || n > 64 || field[n] != '=' || !(field[0] >= 'A' && field[0] <= 'Z'))
@@ -195,7 +203,8 @@ static int emit_journal(const struct record *rec)
 		snprintf(pid, sizeof(pid), "SVAD_CHILD_PID=%d", rec->pid);
 		iov[n++] = (struct iovec){ pid, strlen(pid) };
 	}
-	for (const char *f = text ? next_string(rec, text) : NULL; f && n < (int)FIELDS_MAX + 5; f = next_string(rec, f)) {
+	for (const char *f = text ? next_string(rec, text) : NULL; f && n < (int)FIELDS_MAX + 5;
+	     f = next_string(rec, f)) {
 		if (field_ok(f))
 			iov[n++] = (struct iovec){ (void *)(uintptr_t)f, strlen(f) };
 	}
@@ -222,7 +231,8 @@ static int put(const struct record *rec)
 		r = emit_journal(rec);
 		if (r >= 0)
 			return 0;
-		/* journald is restarting or its disk is full: stderr is its stream too, but may still be read. */
+		/* journald is restarting or its disk is full: stderr is its stream too, but may still be
+		 * read. */
 	}
 	return emit_stderr(rec);
 }
@@ -232,7 +242,9 @@ static void emit(const struct record *rec)
 {
 	if (L.unspoken > 0) {
 		char text[96];
-		int n = snprintf(text, sizeof(text), "%c%" PRIu64 " log records could not be written and are lost", 0, L.unspoken);
+		int n = snprintf(text, sizeof(text),
+				 "%c%" PRIu64 " log records could not be written and are lost", 0,
+				 L.unspoken);
 		struct record lost = {
 			.identifier = L.identifier,
 			.level = LOG_WARNING,

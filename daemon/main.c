@@ -21,13 +21,16 @@ static void help(FILE *f)
 {
 	fputs("Usage: svad [OPTION]...\n"
 	      "Lets processes use accelerators through Shared Virtual Addressing. Runs in the foreground.\n\n"
-	      "  -c, --config FILE      settings, with FILE.d/*.conf read after it (default: the system's svad.conf)\n"
+	      "  -c, --config FILE      settings, with FILE.d/*.conf read after it (default: the system's "
+	      "svad.conf)\n"
 	      "      --libexec-dir DIR  where svad-broker and svad-simdev are (default: " PKGLIBEXECDIR ")\n"
-	      "      --check            read the settings, name every mistake with its file and line, and exit\n"
+	      "      --check            read the settings, name every mistake with its file and line, and "
+	      "exit\n"
 	      "  -h, --help             this text\n"
 	      "  -V, --version          the version\n\n"
 	      "SIGTERM drains all that is bound and exits; SIGHUP reloads the settings, all or nothing.\n"
-	      "Exit status: 0 all drained; 1 could not start; 2 wrong use; 4 something would not drain; 5 mistakes in the settings.\n"
+	      "Exit status: 0 all drained; 1 could not start; 2 wrong use; 4 something would not drain; 5 "
+	      "mistakes in the settings.\n"
 	      "See svad(8) and svad.conf(5).\n",
 	      f);
 }
@@ -104,7 +107,8 @@ int main(int argc, char **argv)
 	}
 	config_errors_clear(&errors);
 	if (check) {
-		printf("%s: no mistakes\n", config->origin ? config->origin : "built-in defaults (no svad.conf)");
+		printf("%s: no mistakes\n",
+		       config->origin ? config->origin : "built-in defaults (no svad.conf)");
 		config_free(config);
 		return SVAD_EXIT_OK;
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #ifndef SVAD_NOTIFY_H
 #define SVAD_NOTIFY_H
-/* What the service manager is told ($NOTIFY_SOCKET); nothing at all when there is none. Supervisor's loop only. */
+/* What the service manager is told ($NOTIFY_SOCKET); nothing at all when there is none. Supervisor's loop
+ * only. */
 #include <stdint.h>
 
 void notify_ready(void);

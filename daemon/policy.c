@@ -37,7 +37,8 @@ static uint32_t larger(uint32_t a, uint32_t b)
 	return a > b ? a : b;
 }
 
-void policy_check(const struct config *config, const struct policy_subject *who, const char *device, struct policy_verdict *ret)
+void policy_check(const struct config *config, const struct policy_subject *who, const char *device,
+		  struct policy_verdict *ret)
 {
 	struct policy_verdict v = { .allowed = false };
 	uint32_t client = 0, uid = 0;

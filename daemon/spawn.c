@@ -40,23 +40,29 @@ int spawn_user_find(const char *name, struct spawn_user *ret, char **ret_why)
 	errno = 0;
 	pw = getpwnam(name);
 	if (!pw) {
-		if (asprintf(ret_why, "user = %s in [daemon]: there is no such user on this machine; create it with 'systemd-sysusers' or "
-			     "'useradd --system %s', or name another", name, name) < 0)
+		if (asprintf(ret_why,
+			     "user = %s in [daemon]: there is no such user on this machine; create it with "
+			     "'systemd-sysusers' or "
+			     "'useradd --system %s', or name another",
+			     name, name) < 0)
 			*ret_why = NULL;
 		return -ENOENT;
 	}
 	if (pw->pw_uid == 0)
-		log_warning("user = %s in [daemon]: broker and device run as root, though without capabilities; use a user of their own",
+		log_warning("user = %s in [daemon]: broker and device run as root, though without "
+			    "capabilities; use a user of their own",
 			    name);
 	*ret = (struct spawn_user){ .change = true, .uid = pw->pw_uid, .gid = pw->pw_gid };
 	return 0;
 }
 
-/* The child's environment: ours, without what is meant for the supervisor alone. malloc()ed; the strings are lent. */
+/* The child's environment: ours, without what is meant for the supervisor alone. malloc()ed; the strings are
+ * lent. */
 static char **child_environment(void)
 {
 	static const char *const ours[] = {
-		"NOTIFY_SOCKET=", "WATCHDOG_USEC=", "WATCHDOG_PID=", "LISTEN_FDS=", "LISTEN_PID=", "LISTEN_FDNAMES=", "MAINPID=",
+		"NOTIFY_SOCKET=", "WATCHDOG_USEC=",  "WATCHDOG_PID=", "LISTEN_FDS=",
+		"LISTEN_PID=",	  "LISTEN_FDNAMES=", "MAINPID=",
 	};
 	size_t n = 0, m = 0;
 	char **env;
@@ -88,7 +94,8 @@ static unsigned long read_ulong(const char *path, unsigned long otherwise)
 	return v;
 }
 
-/* A broker of thousands of clients needs an fd for each. What is not permitted is not an error: accept will tell. */
+/* A broker of thousands of clients needs an fd for each. What is not permitted is not an error: accept will
+ * tell. */
 static void raise_nofile(void)
 {
 	rlim_t most = read_ulong("/proc/sys/fs/nr_open", 1048576);
@@ -118,7 +125,8 @@ static int drop_capabilities(void)
 
 static void empty_bounding_set(void)
 {
-	/* Without CAP_SETPCAP (a container, no root) it stays as it is: NO_NEW_PRIVS keeps it from ever being used. */
+	/* Without CAP_SETPCAP (a container, no root) it stays as it is: NO_NEW_PRIVS keeps it from ever being
+	 * used. */
 	for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++) {
 		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
 			return;
@@ -137,7 +145,8 @@ static void default_signals(void)
 }
 
 /* In the child. Never returns. failure_fd is CLOEXEC: exec closes it, and the parent reads EOF. */
-static _Noreturn void child_main(const char *path, const struct spawn_user *user, int channel, int failure_fd, char **env)
+static _Noreturn void child_main(const char *path, const struct spawn_user *user, int channel, int failure_fd,
+				 char **env)
 {
 	char *const argv[] = { (char *)(uintptr_t)path, NULL };
 	struct failure f = { .stage = STAGE_FDS };
@@ -149,7 +158,8 @@ static _Noreturn void child_main(const char *path, const struct spawn_user *user
 	if (channel < 0 || failure_fd < 0 || dup2(channel, CHAN_FD) < 0)
 		goto fail;
 	/* Ours are CLOEXEC all; what our own parent left open is not ours to hand on. */
-	if (syscall(SYS_close_range, CHAN_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC) < 0 && errno != ENOSYS && errno != EINVAL)
+	if (syscall(SYS_close_range, CHAN_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC) < 0 && errno != ENOSYS &&
+	    errno != EINVAL)
 		goto fail;
 
 	default_signals();
@@ -195,7 +205,8 @@ static int describe(const struct failure *f, const char *path, char **ret_why)
 	if (f->stage == STAGE_EXEC && f->error == ENOENT)
 		hint = "; install it, or name its directory with --libexec-dir";
 	else if (f->stage == STAGE_EXEC && f->error == EACCES)
-		hint = "; the user in [daemon] needs search permission for every directory of the path, and it must be executable";
+		hint = "; the user in [daemon] needs search permission for every directory of the path, and "
+		       "it must be executable";
 	else if (f->stage == STAGE_GROUPS || f->stage == STAGE_USER)
 		hint = "; the supervisor needs CAP_SETUID and CAP_SETGID, or user = root in [daemon]";
 	if (asprintf(ret_why, "%s: %s: %s%s", path, what[f->stage], strerror(f->error), hint) < 0)
@@ -203,7 +214,8 @@ static int describe(const struct failure *f, const char *path, char **ret_why)
 	return -f->error;
 }
 
-int spawn_child(const char *path, const struct spawn_user *user, pid_t *ret_pid, int *ret_channel, char **ret_why)
+int spawn_child(const char *path, const struct spawn_user *user, pid_t *ret_pid, int *ret_channel,
+		char **ret_why)
 {
 	int channel[2] = { -1, -1 }, pipe_fds[2] = { -1, -1 }, r;
 	char **env = child_environment();
@@ -212,7 +224,8 @@ int spawn_child(const char *path, const struct spawn_user *user, pid_t *ret_pid,
 	ssize_t n;
 	pid_t pid;
 
-	if (!env || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, channel) < 0 || pipe2(pipe_fds, O_CLOEXEC) < 0) {
+	if (!env || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, channel) < 0 ||
+	    pipe2(pipe_fds, O_CLOEXEC) < 0) {
 		r = env ? -errno : -ENOMEM;
 		goto fail;
 	}
@@ -264,7 +277,8 @@ static void raise_buffer(int fd, int force, int plain)
 {
 	int bytes = CONTROL_BYTES;
 
-	/* The kernel doubles what it is given. Without CAP_NET_ADMIN: as much as net.core.*mem_max permits. */
+	/* The kernel doubles what it is given. Without CAP_NET_ADMIN: as much as net.core.*mem_max permits.
+	 */
 	if (setsockopt(fd, SOL_SOCKET, force, &bytes, sizeof(bytes)) < 0)
 		setsockopt(fd, SOL_SOCKET, plain, &bytes, sizeof(bytes));
 }

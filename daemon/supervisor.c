@@ -13,7 +13,8 @@
 #include "supervisor_private.h"
 
 #define TURN_NS NS_PER_S /* the loop comes round at least so often */
-#define EARLY_DEATHS_MAX 8u /* of a child that was never ready: something is wrong that trying again does not mend */
+#define EARLY_DEATHS_MAX                                                                                     \
+	8u /* of a child that was never ready: something is wrong that trying again does not mend */
 
 uint64_t now_ns(void)
 {
@@ -38,7 +39,8 @@ void supervisor_child_ready(struct child *c)
 	s->announced = true;
 	notify_ready();
 	notify_status("ready");
-	log_write(LOG_INFO, SVAD_MSG_STARTED, "ready: clients at %s, administrators at %s, simulated devices: %zu", s->config->socket,
+	log_write(LOG_INFO, SVAD_MSG_STARTED,
+		  "ready: clients at %s, administrators at %s, simulated devices: %zu", s->config->socket,
 		  s->config->admin_socket, s->config->n_devices);
 }
 
@@ -59,7 +61,8 @@ void supervisor_child_died(struct child *c)
 		return;
 	}
 	if (!s->announced && c->early_deaths >= EARLY_DEATHS_MAX) {
-		log_err("%s died %u times and was never ready: giving up; the lines above say why", c->name, c->early_deaths);
+		log_err("%s died %u times and was never ready: giving up; the lines above say why", c->name,
+			c->early_deaths);
 		c->restart_ns = 0;
 		supervisor_fail(s);
 	}
@@ -94,7 +97,8 @@ static bool all_alive(const struct supervisor *s, uint64_t now)
 		const struct child *c = &s->child[i];
 
 		/* One that is being started again is looked after; one that is silent is not. */
-		if (c->pid > 0 && c->seen_ns != UINT64_MAX && now >= c->seen_ns + s->config->child_timeout_ms * NS_PER_MS)
+		if (c->pid > 0 && c->seen_ns != UINT64_MAX &&
+		    now >= c->seen_ns + s->config->child_timeout_ms * NS_PER_MS)
 			return false;
 	}
 	return true;
@@ -146,7 +150,8 @@ static int turn(struct supervisor *s)
 	struct pollfd pfd[1 + N_CHILDREN] = { { .fd = s->signal_fd, .events = POLLIN } };
 
 	for (int i = 0; i < N_CHILDREN; i++)
-		pfd[1 + i] = (struct pollfd){ .fd = s->child[i].fd, .events = POLLIN }; /* -1 is passed over */
+		pfd[1 + i] =
+			(struct pollfd){ .fd = s->child[i].fd, .events = POLLIN }; /* -1 is passed over */
 	if (poll(pfd, 1 + N_CHILDREN, turn_timeout(s)) < 0 && errno != EINTR)
 		return -errno;
 	for (int i = 0; i < N_CHILDREN; i++) {
@@ -180,7 +185,8 @@ static int prepare(struct supervisor *s, char **ret_why)
 	int r;
 
 	if (s->config->backend != BACKEND_SIM) {
-		*ret_why = strdup("backend = kmod in [daemon] is not supported by this build: the kernel module's backend is not part of it "
+		*ret_why = strdup("backend = kmod in [daemon] is not supported by this build: the kernel "
+				  "module's backend is not part of it "
 				  "yet; set backend = sim");
 		return -EOPNOTSUPP;
 	}
@@ -246,9 +252,12 @@ enum svad_exit supervisor_run(const struct supervisor_args *args, struct config 
 		child_deinit(&s.child[i]);
 	if (s.signal_fd >= 0)
 		close(s.signal_fd);
-	code = s.failed ? SVAD_EXIT_FAILURE : s.drained_known && s.undrained == 0 ? SVAD_EXIT_OK : SVAD_EXIT_UNDRAINED;
+	code = s.failed				     ? SVAD_EXIT_FAILURE
+	       : s.drained_known && s.undrained == 0 ? SVAD_EXIT_OK
+						     : SVAD_EXIT_UNDRAINED;
 	if (s.announced)
-		log_write(LOG_INFO, SVAD_MSG_STOPPED, "stopped%s", code == SVAD_EXIT_UNDRAINED ? "; not everything was drained" : "");
+		log_write(LOG_INFO, SVAD_MSG_STOPPED, "stopped%s",
+			  code == SVAD_EXIT_UNDRAINED ? "; not everything was drained" : "");
 	config_free(s.config);
 	config_free(s.reload.next);
 	return code;

@@ -15,9 +15,10 @@
 #include "notify.h"
 #include "supervisor_private.h"
 
-#define ALIVE_LONG_NS (10 * NS_PER_S) /* after so long a death is a new story, and the delay starts small again */
-#define EOF_GRACE_NS (1 * NS_PER_S)   /* from its closed channel to its exit */
-#define READ_BURST 256u               /* messages of one child in one turn */
+#define ALIVE_LONG_NS                                                                                        \
+	(10 * NS_PER_S) /* after so long a death is a new story, and the delay starts small again */
+#define EOF_GRACE_NS (1 * NS_PER_S) /* from its closed channel to its exit */
+#define READ_BURST 256u		    /* messages of one child in one turn */
 
 void child_init(struct child *c, struct supervisor *s, enum child_kind kind)
 {
@@ -57,7 +58,8 @@ void child_kill(struct child *c, const char *why)
 	c->seen_ns = UINT64_MAX; /* once is enough */
 }
 
-int child_send(struct child *c, enum chan_type type, uint64_t arg, const void *payload, uint32_t len, const int *fds, unsigned n_fds)
+int child_send(struct child *c, enum chan_type type, uint64_t arg, const void *payload, uint32_t len,
+	       const int *fds, unsigned n_fds)
 {
 	int r;
 
@@ -67,7 +69,8 @@ int child_send(struct child *c, enum chan_type type, uint64_t arg, const void *p
 	if (r == -EPIPE)
 		return r; /* it is dying: SIGCHLD will tell */
 	if (r < 0)
-		child_kill(c, r == -EAGAIN ? "does not read its channel" : "cannot be told what it must know");
+		child_kill(c,
+			   r == -EAGAIN ? "does not read its channel" : "cannot be told what it must know");
 	return r;
 }
 
@@ -114,7 +117,8 @@ int child_send_config(struct child *c, const struct config *config, uint32_t seq
 	return r;
 }
 
-/* A new control socket between broker and device, whenever one of them is new. The other keeps all that it has. */
+/* A new control socket between broker and device, whenever one of them is new. The other keeps all that it
+ * has. */
 static void link_children(struct supervisor *s)
 {
 	struct child *broker = &s->child[CHILD_BROKER], *device = &s->child[CHILD_SIMDEV];
@@ -143,11 +147,14 @@ static int tell_all(struct child *c)
 	if (r < 0 || c->kind != CHILD_BROKER)
 		return r;
 	r = child_send(c, CHAN_INFO, 0,
-		       &(struct chan_info){ .broker_restarts = c->starts - 1, .daemon_uid = getuid(), .started_ns = s->started_ns },
+		       &(struct chan_info){ .broker_restarts = c->starts - 1,
+					    .daemon_uid = getuid(),
+					    .started_ns = s->started_ns },
 		       sizeof(struct chan_info), NULL, 0);
 	if (r < 0)
 		return r;
-	return child_send(c, CHAN_LISTEN, 0, NULL, 0, (const int[]){ s->listeners.client.fd, s->listeners.admin.fd }, 2);
+	return child_send(c, CHAN_LISTEN, 0, NULL, 0,
+			  (const int[]){ s->listeners.client.fd, s->listeners.admin.fd }, 2);
 }
 
 int child_start(struct child *c, char **ret_why)
@@ -207,7 +214,8 @@ static void handle(struct child *c, const struct chan_hdr *hdr, char *buf, ssize
 			reload_ask(s, true);
 			return;
 		case CHAN_CONFIG_ACK:
-			reload_ack(s, (uint32_t)(hdr->arg >> 32), (int)(hdr->arg & 0x7fffffff), payload_text(buf, len));
+			reload_ack(s, (uint32_t)(hdr->arg >> 32), (int)(hdr->arg & 0x7fffffff),
+				   payload_text(buf, len));
 			return;
 		case CHAN_DONE:
 			stop_done(s, hdr->arg, payload_text(buf, len));
@@ -253,8 +261,8 @@ void child_read(struct child *c)
 static void describe_exit(int status, char *buf, size_t size)
 {
 	if (WIFSIGNALED(status))
-		snprintf(buf, size, "was killed by signal %d (%s)%s", WTERMSIG(status), strsignal(WTERMSIG(status)),
-			 WCOREDUMP(status) ? ", core dumped" : "");
+		snprintf(buf, size, "was killed by signal %d (%s)%s", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)), WCOREDUMP(status) ? ", core dumped" : "");
 	else
 		snprintf(buf, size, "exited with status %d", WEXITSTATUS(status));
 }
@@ -294,7 +302,8 @@ void child_reap(struct child *c)
 		if (now - c->started_ns >= ALIVE_LONG_NS)
 			c->backoff_ms = c->s->config->restart_backoff_min_ms;
 		schedule_restart(c, now);
-		log_fields(LOG_ERR, c->msg_died, fields, "%s (pid %d) %s; starting it again in %" PRIu64 " ms", c->name, c->pid, how,
+		log_fields(LOG_ERR, c->msg_died, fields,
+			   "%s (pid %d) %s; starting it again in %" PRIu64 " ms", c->name, c->pid, how,
 			   (uint64_t)((c->restart_ns - now) / NS_PER_MS));
 		notify_status("%s %s; starting it again", c->name, how);
 	}
@@ -325,7 +334,8 @@ void child_tick(struct child *c, uint64_t now)
 
 	if (c->kill_ns && now >= c->kill_ns) {
 		child_kill(c, "closed its channel and goes on running");
-	} else if (c->pid > 0 && c->seen_ns != UINT64_MAX && c->s->phase == PHASE_RUN && now >= c->seen_ns + timeout) {
+	} else if (c->pid > 0 && c->seen_ns != UINT64_MAX && c->s->phase == PHASE_RUN &&
+		   now >= c->seen_ns + timeout) {
 		child_kill(c, "has given no sign of life for child_timeout_ms");
 	} else if (c->restart_ns && now >= c->restart_ns) {
 		c->restart_ns = 0;

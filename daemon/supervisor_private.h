@@ -23,12 +23,12 @@ struct supervisor;
 struct child {
 	struct supervisor *s;
 	enum child_kind kind;
-	const char *name;    /* "svad-broker" */
+	const char *name;     /* "svad-broker" */
 	const char *msg_died; /* MESSAGE_ID */
 	char *path;
-	pid_t pid;           /* 0: does not run */
-	int fd;              /* our end of its channel; -1: none */
-	bool ready;          /* it said so */
+	pid_t pid;  /* 0: does not run */
+	int fd;	    /* our end of its channel; -1: none */
+	bool ready; /* it said so */
 	uint64_t started_ns;
 	uint64_t seen_ns;    /* last sign of life */
 	uint64_t kill_ns;    /* kill it then; 0: no */
@@ -53,8 +53,8 @@ struct supervisor {
 	struct child child[N_CHILDREN];
 	int signal_fd;
 	uint64_t started_ns;
-	uint64_t tick_ns; /* when the loop last came round */
-	bool announced;   /* READY=1 has been sent once */
+	uint64_t tick_ns;			/* when the loop last came round */
+	bool announced;				/* READY=1 has been sent once */
 	uint64_t watchdog_ns, watchdog_next_ns; /* interval of our own pings; 0: none */
 	uint32_t config_seq;
 
@@ -68,8 +68,8 @@ struct supervisor {
 		struct config *next; /* waits for the broker's answer; NULL: none under way */
 		uint32_t seq;
 		uint64_t deadline_ns;
-		unsigned asked;      /* CHAN_RELOADs that this one answers */
-		bool again;          /* asked for once more meanwhile */
+		unsigned asked; /* CHAN_RELOADs that this one answers */
+		bool again;	/* asked for once more meanwhile */
 		unsigned asked_again;
 	} reload;
 };
@@ -80,12 +80,13 @@ uint64_t now_ns(void);
 void child_init(struct child *c, struct supervisor *s, enum child_kind kind);
 void child_deinit(struct child *c);
 int child_start(struct child *c, char **ret_why); /* with all that it is told at its start */
-void child_read(struct child *c);          /* its channel is readable */
-void child_reap(struct child *c);          /* SIGCHLD: it may have died */
+void child_read(struct child *c);		  /* its channel is readable */
+void child_reap(struct child *c);		  /* SIGCHLD: it may have died */
 void child_tick(struct child *c, uint64_t now);
 uint64_t child_deadline(const struct child *c); /* when child_tick() has something to do; UINT64_MAX: never */
 /* Sends; a child that does not take it is killed (and started again): it would miss what it must know. */
-int child_send(struct child *c, enum chan_type type, uint64_t arg, const void *payload, uint32_t len, const int *fds, unsigned n_fds);
+int child_send(struct child *c, enum chan_type type, uint64_t arg, const void *payload, uint32_t len,
+	       const int *fds, unsigned n_fds);
 int child_send_config(struct child *c, const struct config *config, uint32_t seq);
 void child_kill(struct child *c, const char *why);
 

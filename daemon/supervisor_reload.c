@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reload, all or nothing: read the files, see whether a running daemon can take them, ask the broker, and only then make them ours and
- * the device's. Whatever goes wrong on the way leaves the old settings in force, and is said.
+ * Reload, all or nothing: read the files, see whether a running daemon can take them, ask the broker, and
+ * only then make them ours and the device's. Whatever goes wrong on the way leaves the old settings in force,
+ * and is said.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -17,7 +18,8 @@ static void answer(struct supervisor *s, int error, const char *text)
 	size_t len = strlen(text);
 
 	for (unsigned i = 0; i < s->reload.asked; i++)
-		child_send(&s->child[CHILD_BROKER], CHAN_RELOAD_RESULT, (uint64_t)error, text, (uint32_t)(len < 60000 ? len : 60000), NULL, 0);
+		child_send(&s->child[CHILD_BROKER], CHAN_RELOAD_RESULT, (uint64_t)error, text,
+			   (uint32_t)(len < 60000 ? len : 60000), NULL, 0);
 	s->reload.asked = 0;
 }
 
@@ -40,7 +42,8 @@ static void finish(struct supervisor *s)
 
 static void refuse(struct supervisor *s, int error, const char *why)
 {
-	log_write(LOG_ERR, SVAD_MSG_RELOAD_REFUSED, "reload refused, the old settings stay in force: %s", why);
+	log_write(LOG_ERR, SVAD_MSG_RELOAD_REFUSED, "reload refused, the old settings stay in force: %s",
+		  why);
 	answer(s, error, why);
 	finish(s);
 }
@@ -58,7 +61,8 @@ static void refuse_errors(struct supervisor *s, int error, const struct config_e
 	}
 	if (f)
 		fclose(f);
-	log_write(LOG_ERR, SVAD_MSG_RELOAD_REFUSED, "reload refused, the old settings stay in force: %zu mistakes", errors->n);
+	log_write(LOG_ERR, SVAD_MSG_RELOAD_REFUSED,
+		  "reload refused, the old settings stay in force: %zu mistakes", errors->n);
 	answer(s, error, text ? text : "there are mistakes in the configuration");
 	free(text);
 	finish(s);
@@ -96,7 +100,10 @@ void reload_ask(struct supervisor *s, bool by_broker)
 	if (r < 0) {
 		char *text = NULL;
 
-		if (r == -EBUSY && asprintf(&text, "%s cannot change while svad runs; put the old values back, or restart it", why) < 0)
+		if (r == -EBUSY &&
+		    asprintf(&text,
+			     "%s cannot change while svad runs; put the old values back, or restart it",
+			     why) < 0)
 			text = NULL;
 		config_free(next);
 		refuse(s, -r, text ? text : strerror(-r));
@@ -134,7 +141,8 @@ void reload_ack(struct supervisor *s, uint32_t seq, int error, const char *text)
 	log_set_level(s->config->log_level);
 	/* A device that dies of it starts again with the new settings. */
 	child_send_config(device, s->config, s->reload.seq);
-	log_write(LOG_NOTICE, SVAD_MSG_RELOADED, "settings reloaded from %s", s->config->origin ? s->config->origin : "the built-in defaults");
+	log_write(LOG_NOTICE, SVAD_MSG_RELOADED, "settings reloaded from %s",
+		  s->config->origin ? s->config->origin : "the built-in defaults");
 	answer(s, 0, "");
 	finish(s);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The end, in order: the broker stops accepting, drains, says what would not drain, and exits; then the device; then we.
- * Each step has a deadline; a second SIGTERM does not shorten any, because what it would cut short is somebody's DMA.
+ * The end, in order: the broker stops accepting, drains, says what would not drain, and exits; then the
+ * device; then we. Each step has a deadline; a second SIGTERM does not shorten any, because what it would cut
+ * short is somebody's DMA.
  */
 #include <inttypes.h>
 #include <signal.h>
@@ -35,8 +36,10 @@ void stop_begin(struct supervisor *s)
 		return;
 	notify_stopping();
 	if (!s->failed) {
-		notify_status("stopping: draining what is bound, for %u ms at most", s->config->shutdown_deadline_ms);
-		log_info("stopping: draining what is bound, for %u ms at most", s->config->shutdown_deadline_ms);
+		notify_status("stopping: draining what is bound, for %u ms at most",
+			      s->config->shutdown_deadline_ms);
+		log_info("stopping: draining what is bound, for %u ms at most",
+			 s->config->shutdown_deadline_ms);
 	}
 	s->phase = PHASE_STOP_BROKER;
 	s->reload.again = false;
@@ -53,7 +56,9 @@ void stop_begin(struct supervisor *s)
 	if (!s->announced)
 		s->drained_known = true;
 	else
-		log_write(LOG_WARNING, SVAD_MSG_UNDRAINED, "the broker is not running, so nothing can be drained in order; the device ends all bonds");
+		log_write(LOG_WARNING, SVAD_MSG_UNDRAINED,
+			  "the broker is not running, so nothing can be drained in order; the device ends "
+			  "all bonds");
 	stop_device(s);
 }
 
@@ -82,7 +87,8 @@ void stop_child_died(struct supervisor *s, enum child_kind kind)
 		if (!s->drained_known && !s->announced)
 			s->drained_known = true;
 		if (!s->drained_known)
-			log_write(LOG_WARNING, SVAD_MSG_UNDRAINED, "the broker ended before it could say whether all was drained");
+			log_write(LOG_WARNING, SVAD_MSG_UNDRAINED,
+				  "the broker ended before it could say whether all was drained");
 		stop_device(s);
 	} else if (s->phase == PHASE_STOP_DEVICE && kind == CHILD_SIMDEV) {
 		s->phase = PHASE_DONE;

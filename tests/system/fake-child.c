@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Plays svad-broker or svad-simdev (by the name it is started as) towards the supervisor, and tells the test what happens to it: one
- * datagram a line to the socket $SVAD_FAKE_REPORT, such as "svad-broker 1234 config 1".
+ * Plays svad-broker or svad-simdev (by the name it is started as) towards the supervisor, and tells the test
+ * what happens to it: one datagram a line to the socket $SVAD_FAKE_REPORT, such as "svad-broker 1234 config
+ * 1".
  *
  * $SVAD_FAKE_BROKER and $SVAD_FAKE_SIMDEV hold words that make it behave in other ways:
  *   die         exits with status 3 at once, never ready
@@ -17,8 +18,8 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,8 +87,9 @@ static void report_inheritance(void)
 		closedir(d);
 	for (at = 0; f && fgets(line, sizeof(line), f);) {
 		line[strcspn(line, "\n")] = '\0';
-		if (strncmp(line, "NoNewPrivs:", 11) == 0 || strncmp(line, "CapEff:", 7) == 0 || strncmp(line, "CapBnd:", 7) == 0 ||
-		    strncmp(line, "Groups:", 7) == 0 || strncmp(line, "SigBlk:", 7) == 0 || strncmp(line, "SigIgn:", 7) == 0) {
+		if (strncmp(line, "NoNewPrivs:", 11) == 0 || strncmp(line, "CapEff:", 7) == 0 ||
+		    strncmp(line, "CapBnd:", 7) == 0 || strncmp(line, "Groups:", 7) == 0 ||
+		    strncmp(line, "SigBlk:", 7) == 0 || strncmp(line, "SigIgn:", 7) == 0) {
 			for (char *s = line; *s; s++)
 				*s = *s == '\t' ? ' ' : *s;
 			at += (size_t)snprintf(caps + at, sizeof(caps) - at, " %s", line);
@@ -95,7 +97,8 @@ static void report_inheritance(void)
 	}
 	if (f)
 		fclose(f);
-	report("start uid %d gid %d fds%s%s%s", getuid(), getgid(), fds, caps, getenv("NOTIFY_SOCKET") ? " NOTIFY_SOCKET" : "");
+	report("start uid %d gid %d fds%s%s%s", getuid(), getgid(), fds, caps,
+	       getenv("NOTIFY_SOCKET") ? " NOTIFY_SOCKET" : "");
 }
 
 static void got_config(uint64_t seq, int fd)
@@ -117,7 +120,8 @@ static void got_config(uint64_t seq, int fd)
 		config_errors_clear(&errors);
 		return;
 	}
-	report("config %ju level %d bonds %u writable %d", (uintmax_t)seq, c->log_level, c->bonds_per_client, write(fd, "x", 1) == 1);
+	report("config %ju level %d bonds %u writable %d", (uintmax_t)seq, c->log_level, c->bonds_per_client,
+	       write(fd, "x", 1) == 1);
 	if (does("deaf"))
 		;
 	else if (does("refuse") && c->log_level == LOG_DEBUG)
@@ -184,7 +188,8 @@ static bool got_message(void)
 		if (strcmp(self, "svad-broker") == 0) {
 			const char *text = does("undrained") ? "bond 7 on sim0\nbond 9 on sim1\n" : "";
 
-			chan_send(CHAN_FD, CHAN_DONE, does("undrained") ? 2 : 0, text, (uint32_t)strlen(text), NULL, 0);
+			chan_send(CHAN_FD, CHAN_DONE, does("undrained") ? 2 : 0, text, (uint32_t)strlen(text),
+				  NULL, 0);
 		}
 		return false;
 	default:

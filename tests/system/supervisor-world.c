@@ -105,7 +105,8 @@ void configure(const char *extra)
 {
 	char text[4096];
 
-	snprintf(text, sizeof(text), "[daemon]\nbackend = sim\nuser = nobody\nruntime_dir = %s/run\n%s", W.dir, extra);
+	snprintf(text, sizeof(text), "[daemon]\nbackend = sim\nuser = nobody\nruntime_dir = %s/run\n%s",
+		 W.dir, extra);
 	write_file(W.config, text);
 }
 
@@ -167,7 +168,8 @@ void start(void)
 		}
 		if (W.as_nobody && (setgid(NOBODY) < 0 || setuid(NOBODY) < 0))
 			_exit(126);
-		execl(program, program, "--config", W.config, "--libexec-dir", W.libexec ? W.libexec : W.dir, NULL);
+		execl(program, program, "--config", W.config, "--libexec-dir", W.libexec ? W.libexec : W.dir,
+		      NULL);
 		_exit(127);
 	}
 	close(log[1]);
@@ -196,8 +198,8 @@ static void receive(struct inbox *in)
 	}
 }
 
-/* Waits until something happens to svad, and takes in all that it (and its children) had to say: none of them may be held up by us. False when
- * until has passed. also: one more fd to wait for, or -1. */
+/* Waits until something happens to svad, and takes in all that it (and its children) had to say: none of them
+ * may be held up by us. False when until has passed. also: one more fd to wait for, or -1. */
 static bool pump(uint64_t until, int also)
 {
 	struct pollfd pfd[] = {
@@ -229,7 +231,8 @@ void expect_log(const char *text)
 	uint64_t until = patience();
 
 	while (!strstr(W.text, text))
-		ck_assert_msg(!W.log_closed && pump(until, -1), "svad did not log: %s\nlog:\n%s", text, W.text);
+		ck_assert_msg(!W.log_closed && pump(until, -1), "svad did not log: %s\nlog:\n%s", text,
+			      W.text);
 }
 
 /* The next line of in that contains a and b; those before it are passed over. */

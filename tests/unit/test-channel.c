@@ -92,7 +92,10 @@ END_TEST
 
 START_TEST(test_malformed)
 {
-	struct { struct chan_hdr h; char data[8]; } m = { .h = { .type = CHAN_LOG, .len = 9 } };
+	struct {
+		struct chan_hdr h;
+		char data[8];
+	} m = { .h = { .type = CHAN_LOG, .len = 9 } };
 	unsigned before = open_fds();
 	static char big[sizeof(struct chan_hdr) + CHAN_MAX + 1];
 

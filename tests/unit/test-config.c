@@ -104,13 +104,18 @@ END_TEST
 
 START_TEST(test_values)
 {
-	ck_assert_int_eq(load("; comment\n# comment\n\n[daemon]\n  user = root ; comment\n  log_level = debug\n"
-			      "runtime_dir = /x\nreconnect_grace = 1 min\nrestart_backoff_min_ms = 500ms\nsocket_mode = 660\n"
-			      "[drain]\ndeadline = 3s\n"
-			      "[sim]\nprocmap_query = off\n"
-			      "[device \"a:b.c-1\"]\nengines=64\nstop = none\nreset = no\nnuma_node = 3\noperations = copy,nop\n"
-			      "capabilities = pri ats\ndrain_deadline_ms = 7\nmax_bonds = 5\npasid_bits = 20\n"
-			      "[policy \"p\"]\nuid = root 5-6,\n   7 ; more\n\t8\ngid = 0\ndevices = a* [bc]?\n\td\nallow = no\n"), 0);
+	ck_assert_int_eq(
+		load("; comment\n# comment\n\n[daemon]\n  user = root ; comment\n  log_level = debug\n"
+		     "runtime_dir = /x\nreconnect_grace = 1 min\nrestart_backoff_min_ms = 500ms\nsocket_mode "
+		     "= 660\n"
+		     "[drain]\ndeadline = 3s\n"
+		     "[sim]\nprocmap_query = off\n"
+		     "[device \"a:b.c-1\"]\nengines=64\nstop = none\nreset = no\nnuma_node = 3\noperations = "
+		     "copy,nop\n"
+		     "capabilities = pri ats\ndrain_deadline_ms = 7\nmax_bonds = 5\npasid_bits = 20\n"
+		     "[policy \"p\"]\nuid = root 5-6,\n   7 ; more\n\t8\ngid = 0\ndevices = a* "
+		     "[bc]?\n\td\nallow = no\n"),
+		0);
 	ck_assert_str_eq(C->user, "root");
 	ck_assert_str_eq(C->socket, "/x/svad.sock");
 	ck_assert_int_eq(C->log_level, LOG_DEBUG);
@@ -138,7 +143,9 @@ END_TEST
 
 START_TEST(test_mistakes)
 {
-	static const struct { const char *text, *want; } m[] = {
+	static const struct {
+		const char *text, *want;
+	} m[] = {
 		{ "x = 1\n", "1: 'x' stands before any section" },
 		{ "\n[deamon]\nx = 1\n", "2: there is no section [deamon]; did you mean [daemon]?" },
 		{ "[zzzzzzzzzzzz]\n", "1: there is no section [zzzzzzzzzzzz]; there are" },
@@ -150,31 +157,43 @@ START_TEST(test_mistakes)
 		{ "[device \"a b\"]\n", "1: [device] needs a name" },
 		{ "[daemon]\nbackend\n", "2: 'backend' is neither a section nor a key" },
 		{ "[daemon]\nusr = x\n", "2: there is no key 'usr' in [daemon]; did you mean 'user'?" },
-		{ "[daemon]\nqqqqqqqqqqqq = x\n", "2: there is no key 'qqqqqqqqqqqq' in [daemon]; see svad.conf(5)" },
+		{ "[daemon]\nqqqqqqqqqqqq = x\n",
+		  "2: there is no key 'qqqqqqqqqqqq' in [daemon]; see svad.conf(5)" },
 		{ "[daemon]\na:b = x\n", "2: 'a:b' is not a key" },
-		{ "[daemon]\nuser = a\nlog_level = info\nuser = b\n", "4: 'user' is set twice in this section, first in line 2" },
+		{ "[daemon]\nuser = a\nlog_level = info\nuser = b\n",
+		  "4: 'user' is set twice in this section, first in line 2" },
 		{ "[daemon]\nuser = a\n  b\n", "3: the line begins with a blank and so continues 'user'" },
-		{ "[daemon]\nbackend = simulated\n", "2: backend: 'simulated' is not known; write sim or kmod" },
-		{ "[daemon]\nlog_level = info # why\n", "2: log_level: 'info # why' is not known; write err, warning, notice, info or debug "
+		{ "[daemon]\nbackend = simulated\n",
+		  "2: backend: 'simulated' is not known; write sim or kmod" },
+		{ "[daemon]\nlog_level = info # why\n",
+		  "2: log_level: 'info # why' is not known; write err, warning, notice, info or debug "
 		  "(a comment behind a value begins with ' ;')" },
 		{ "[daemon]\nsocket_mode = 888\n", "2: socket_mode: '888' is not a file mode" },
 		{ "[daemon]\nuser =\n", "2: user: it is empty" },
 		{ "[daemon]\nsocket = relative\n", "2: socket: 'relative' is not an absolute path" },
-		{ "[daemon]\nsocket = /a\nadmin_socket = /a\n", "3: admin_socket: clients' and administrators' sockets are the same" },
-		{ "[daemon]\nsocket_group = nosuchgroup\n", "2: socket_group: there is no group 'nosuchgroup'" },
-		{ "[daemon]\nrestart_backoff_min_ms = 9s\n", "2: restart_backoff_min_ms: 9000 ms is more than" },
+		{ "[daemon]\nsocket = /a\nadmin_socket = /a\n",
+		  "3: admin_socket: clients' and administrators' sockets are the same" },
+		{ "[daemon]\nsocket_group = nosuchgroup\n",
+		  "2: socket_group: there is no group 'nosuchgroup'" },
+		{ "[daemon]\nrestart_backoff_min_ms = 9s\n",
+		  "2: restart_backoff_min_ms: 9000 ms is more than" },
 		{ "[limits]\nconnections = 0\n", "2: connections: 0 is out of range" },
-		{ "[limits]\nconnections = 99999999999999999999\n", "2: connections: 99999999999999999999 is out of range" },
+		{ "[limits]\nconnections = 99999999999999999999\n",
+		  "2: connections: 99999999999999999999 is out of range" },
 		{ "[limits]\nconnections = -1\n", "2: connections: '-1' is not a number" },
 		{ "[drain]\ndeadline = 2 hours\n", "2: deadline: '2 hours' is not a duration" },
 		{ "[drain]\ndeadline = 200h\n", "2: deadline: 200h is out of range" },
 		{ "[sim]\nprocmap_query = maybe\n", "2: procmap_query: 'maybe' is neither; write yes or no" },
-		{ "[device \"a\"]\nengines = 65\n", "2: engines: 65 is out of range; write a number from 1 to 64" },
+		{ "[device \"a\"]\nengines = 65\n",
+		  "2: engines: 65 is out of range; write a number from 1 to 64" },
 		{ "[device \"a\"]\nnuma_node = -2\n", "2: numa_node: '-2' is none" },
-		{ "[device \"a\"]\noperations = copy xor\n", "2: operations: 'xor' is not known; write any of" },
+		{ "[device \"a\"]\noperations = copy xor\n",
+		  "2: operations: 'xor' is not known; write any of" },
 		{ "[device \"a\"]\noperations = ,\n", "2: operations: it is empty" },
-		{ "[policy \"a\"]\nuid = nosuchuser\ndevices = *\n", "2: uid: there is no user 'nosuchuser'" },
-		{ "[policy \"a\"]\ngid = nosuchgroup\ndevices = *\n", "2: gid: there is no group 'nosuchgroup'" },
+		{ "[policy \"a\"]\nuid = nosuchuser\ndevices = *\n",
+		  "2: uid: there is no user 'nosuchuser'" },
+		{ "[policy \"a\"]\ngid = nosuchgroup\ndevices = *\n",
+		  "2: gid: there is no group 'nosuchgroup'" },
 		{ "[policy \"a\"]\nuid = 9-5\ndevices = *\n", "2: uid: '9-5' ends before it begins" },
 		{ "[policy \"a\"]\nuid = 5x\ndevices = *\n", "2: uid: '5x' is neither" },
 		{ "[policy \"a\"]\nuid = 4294967295\ndevices = *\n", "2: uid: '4294967295' is neither" },
@@ -263,7 +282,8 @@ START_TEST(test_text)
 	struct config *back = NULL;
 	char *a, *b, *many = calloc(1, 200000), *at = many;
 
-	at += sprintf(at, "[daemon]\nuser = root\nruntime_dir = /x\n[policy \"p\"]\nuid = *\ndevices = a*\n[policy \"q\"]\ngid = 1");
+	at += sprintf(at, "[daemon]\nuser = root\nruntime_dir = /x\n[policy \"p\"]\nuid = *\ndevices = "
+			  "a*\n[policy \"q\"]\ngid = 1");
 	for (unsigned i = 0; i < 2000; i++)
 		at += sprintf(at, "%s%u-%u", i % 8 ? " " : "\n ", 10 * i, 10 * i + 5);
 	sprintf(at, "\ndevices = x\n[device \"dev\"]\nengines = 7\n");
@@ -290,16 +310,25 @@ END_TEST
 
 START_TEST(test_reloadable)
 {
-	static const struct { const char *text, *why; } m[] = {
+	static const struct {
+		const char *text, *why;
+	} m[] = {
 		{ "[daemon]\nuser = nobody\nruntime_dir = /x\n", "user in [daemon]" },
 		{ "[daemon]\nuser = root\nruntime_dir = /y\n", "runtime_dir in [daemon]" },
 		{ "[daemon]\nuser = root\nruntime_dir = /x\nbackend = kmod\n", "backend in [daemon]" },
-		{ "[daemon]\nuser = root\nruntime_dir = /x\n[sim]\nfault_socket = /f\n", "fault_socket in [sim]" },
-		{ "[daemon]\nuser = root\nruntime_dir = /x\n[device \"sim0\"]\n", "[device \"sim1\"] is gone" },
-		{ "[daemon]\nuser = root\nruntime_dir = /x\n[device \"sim0\"]\n[device \"sim1\"]\n", "stop in [device \"sim1\"]" },
-		{ "[daemon]\nuser = root\nruntime_dir = /x\n[device \"sim0\"]\nmax_bonds = 3\n[device \"sim1\"]\nstop = clean\n", NULL },
-		{ "[daemon]\nuser = root\nruntime_dir = /x\nlog_level = debug\n[limits]\nconnections = 3\n[drain]\ndeadline = 9\n"
-		  "[policy \"a\"]\nuid = *\ndevices = *\n", NULL },
+		{ "[daemon]\nuser = root\nruntime_dir = /x\n[sim]\nfault_socket = /f\n",
+		  "fault_socket in [sim]" },
+		{ "[daemon]\nuser = root\nruntime_dir = /x\n[device \"sim0\"]\n",
+		  "[device \"sim1\"] is gone" },
+		{ "[daemon]\nuser = root\nruntime_dir = /x\n[device \"sim0\"]\n[device \"sim1\"]\n",
+		  "stop in [device \"sim1\"]" },
+		{ "[daemon]\nuser = root\nruntime_dir = /x\n[device \"sim0\"]\nmax_bonds = 3\n[device "
+		  "\"sim1\"]\nstop = clean\n",
+		  NULL },
+		{ "[daemon]\nuser = root\nruntime_dir = /x\nlog_level = debug\n[limits]\nconnections = "
+		  "3\n[drain]\ndeadline = 9\n"
+		  "[policy \"a\"]\nuid = *\ndevices = *\n",
+		  NULL },
 	};
 	struct config *now;
 

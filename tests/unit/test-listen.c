@@ -110,7 +110,8 @@ START_TEST(test_live)
 
 	ck_assert_int_eq(listener_make(&L, path, 0600, "", &why), -EADDRINUSE);
 	ck_assert_ptr_nonnull(strstr(why, path));
-	ck_assert_int_eq(connects(path), 0); /* its queue of 1 has room for one more; then it is full, and still live */
+	ck_assert_int_eq(connects(path),
+			 0); /* its queue of 1 has room for one more; then it is full, and still live */
 	free(why);
 	ck_assert_int_eq(listener_make(&L, path, 0600, "", &why), -EADDRINUSE);
 	close(fd);

@@ -80,7 +80,9 @@ START_TEST(test_lost)
 	while (*written())
 		;
 	log_err("back");
-	ck_assert_str_eq(written(), "unit: <warning> 2 log records could not be written and are lost\nunit: <error> back\n");
+	ck_assert_str_eq(
+		written(),
+		"unit: <warning> 2 log records could not be written and are lost\nunit: <error> back\n");
 	ck_assert_uint_eq(log_lost(), 2);
 }
 END_TEST
@@ -152,6 +154,8 @@ static void set_stream(void)
 
 START_TEST(test_journal)
 {
+	static const char relayed[] =
+		"6e5b2f7c8d1a94c0fb7d1c46b0f6f2a01\0hello too\0SVAD_X=1\0MESSAGE=forged";
 	const char *const fields[] = { "SVAD_UID=7", "bad", NULL };
 
 	setenv("JOURNAL_STREAM", "1:1", 1);
@@ -159,10 +163,11 @@ START_TEST(test_journal)
 	log_fields(LOG_INFO, SVAD_MSG_STARTED, fields, "stderr is another stream");
 	ck_assert_str_eq(written(), "unit: <info> stderr is another stream\n");
 
-	/* stderr is "the journal": a record goes there when journald runs, and to stderr when it does not; it is not lost */
+	/* stderr is "the journal": a record goes there when journald runs, and to stderr when it does not; it
+	 * is not lost */
 	set_stream();
 	log_fields(LOG_INFO, SVAD_MSG_STARTED, fields, "svad's unit test says hello");
-	log_relayed("child", 7, "6e5b2f7c8d1a94c0fb7d1c46b0f6f2a01\0hello too\0SVAD_X=1\0MESSAGE=forged", 69);
+	log_relayed("child", 7, relayed, sizeof(relayed));
 	ck_assert_uint_eq(log_lost(), 0);
 }
 END_TEST

@@ -13,7 +13,8 @@ static void configure(const char *text)
 
 	config_free(C);
 	C = NULL;
-	ck_assert_msg(config_from_text(text, strlen(text), &C, &errors) == 0, "%s", errors.n ? errors.lines[0] : "?");
+	ck_assert_msg(config_from_text(text, strlen(text), &C, &errors) == 0, "%s",
+		      errors.n ? errors.lines[0] : "?");
 }
 
 static void teardown(void)
@@ -24,7 +25,10 @@ static void teardown(void)
 
 static bool check(uid_t uid, gid_t gid, const gid_t *groups, size_t n, const char *device)
 {
-	policy_check(C, &(struct policy_subject){ .uid = uid, .gid = gid, .groups = groups, .n_groups = n, .daemon_uid = 500 }, device, &v);
+	policy_check(C,
+		     &(struct policy_subject){
+			     .uid = uid, .gid = gid, .groups = groups, .n_groups = n, .daemon_uid = 500 },
+		     device, &v);
 	return v.allowed;
 }
 
