@@ -18,6 +18,7 @@ AM_TESTS_ENVIRONMENT = \
 	CC='$(CC)'; export CC;
 
 EXTRA_DIST += \
+	tests/system/demo.sh \
 	tests/doc-examples.sh \
 	tests/mutations.list \
 	tests/mutations.sh \
@@ -103,6 +104,12 @@ test_listen_CPPFLAGS = $(TEST_CPPFLAGS)
 test_listen_CFLAGS = $(TEST_CFLAGS) $(LIBSYSTEMD_CFLAGS)
 test_listen_LDADD = $(TEST_LIBS) libsvad-common.la $(LIBSYSTEMD_LIBS)
 
+UNIT_TESTS += test-sim
+test_sim_SOURCES = tests/unit/test-sim.c daemon/sim_checker.c daemon/sim_crc32c.c daemon/sim_procmap.c
+test_sim_CPPFLAGS = $(TEST_CPPFLAGS)
+test_sim_CFLAGS = $(TEST_CFLAGS)
+test_sim_LDADD = $(TEST_LIBS) libsvad-common.la
+
 # ---- system tests: real processes on the simulated device ---------------------------------------
 
 SYSTEM_TESTS =
@@ -118,6 +125,8 @@ test_ctl_CPPFLAGS = $(TEST_CPPFLAGS)
 test_ctl_CFLAGS = $(TEST_CFLAGS) $(JANSSON_CFLAGS)
 test_ctl_LDADD = $(TEST_LIBS) libsvadproto.la $(PROTOBUF_C_LIBS) $(JANSSON_LIBS)
 
+TESTS += tests/system/demo.sh
+
 SYSTEM_TESTS += test-supervisor
 check_PROGRAMS += fake-child
 test_supervisor_SOURCES = \
@@ -130,10 +139,20 @@ test_supervisor_LDADD = $(TEST_LIBS)
 fake_child_SOURCES = tests/system/fake-child.c
 fake_child_LDADD = libsvad-common.la
 
+SYSTEM_TESTS += test-simdev test-simdev-drain
+test_simdev_SOURCES = tests/system/test-simdev.c tests/system/sim-harness.c tests/system/sim-harness.h
+test_simdev_CPPFLAGS = $(TEST_CPPFLAGS)
+test_simdev_CFLAGS = $(TEST_CFLAGS)
+test_simdev_LDADD = $(TEST_LIBS) libsvad-common.la
+test_simdev_drain_SOURCES = tests/system/test-simdev-drain.c tests/system/sim-harness.c tests/system/sim-harness.h
+test_simdev_drain_CPPFLAGS = $(TEST_CPPFLAGS)
+test_simdev_drain_CFLAGS = $(TEST_CFLAGS)
+test_simdev_drain_LDADD = $(TEST_LIBS) libsvad-common.la
+
 # ---- which of them run again in other ways (tests/run-all) ---------------------------------------
 
 # Under ThreadSanitizer: what has threads, that is the simulated device and the library.
-TSAN_SUITES = test-lib
+TSAN_SUITES = test-lib test-simdev test-simdev-drain
 # With the broker under Valgrind, by $SVAD_LIBEXECDIR: suites that start a whole daemon.
 VALGRIND_SUITES =
 

@@ -150,7 +150,7 @@ static bool scene_exec(struct demo *d)
 
 static bool scene_unmap(struct demo *d)
 {
-	unsigned long long bond, other_bond, fault, unmapped, bytes;
+	unsigned long long bond, other_bond, fault, fault_at, unmapped, bytes;
 	struct demo_child *c, *other;
 	unsigned pasid, other_pasid, status;
 	const struct demo_event *e;
@@ -163,9 +163,10 @@ static bool scene_unmap(struct demo *d)
 	    !scan(d, c, 1, "%llx", &unmapped) || !demo_fault(d, NULL, 0, "unhold sim0"))
 		return false;
 	if (!demo_tell(d, c, "wait") || !demo_hear(d, c, "waited") ||
-	    !scan(d, c, 4, "%d %u %llx %llu", &r, &status, &fault, &bytes) ||
+	    !scan(d, c, 4, "%d %u %llx %llu", &r, &status, &fault_at, &bytes) ||
 	    !check(d, status == SVA_DEMO_FAULT_UNMAPPED, "no fault was reported to the client") ||
-	    !check(d, fault >= unmapped && fault < unmapped + DEMO_BYTES / 2, "the fault's address is wrong"))
+	    !check(d, fault_at >= unmapped && fault_at < unmapped + DEMO_BYTES / 2,
+		   "the fault's address is wrong"))
 		return false;
 	e = demo_event(d, 0, EV(FAULT), bond, 0);
 	if (!e || !demo_tell(d, other, "wait") || !demo_hear(d, other, "waited") ||
@@ -181,7 +182,7 @@ static bool scene_unmap(struct demo *d)
 	demo_say(d,
 		 "fault at 0x%llx, where it was unmapped, reported to the client; the neighbour's 64 MiB are "
 		 "right",
-		 unmapped);
+		 fault_at);
 	return demo_tell(d, c, "exit") && demo_reap(d, c, 0) && demo_tell(d, other, "exit") &&
 	       demo_reap(d, other, 0);
 }
