@@ -21,13 +21,18 @@ static bool wraps(uint64_t address, uint64_t len)
 	return address + len < address;
 }
 
+static bool record_good(const struct sva_demo_desc *d)
+{
+	return d->completion % 8 == 0 && !wraps(d->completion, sizeof(struct sva_demo_completion));
+}
+
 static bool desc_good(const struct sim_device *device, const struct sva_demo_desc *d)
 {
 	if (d->flags || d->reserved0 || d->reserved1[0] || d->reserved1[1])
 		return false;
 	if (d->op >= 64 || !(device->config->operations & (UINT64_C(1) << d->op)))
 		return false;
-	if (d->completion % 8 || wraps(d->completion, sizeof(struct sva_demo_completion)))
+	if (!record_good(d))
 		return false;
 	if (d->op == SVA_DEMO_NOP)
 		return true;
@@ -229,7 +234,7 @@ int sim_engine_execute(struct sim_worker *w, const struct sva_demo_desc *d, uint
 			c.status = SVA_DEMO_ABORTED; /* stopped, or out of memory for a bounce buffer */
 		}
 	}
-	if (d->completion && !atomic_load(&w->bond->dead)) {
+	if (d->completion && record_good(d) && !atomic_load(&w->bond->dead)) {
 		/* Also of an aborted job: the stop is not acknowledged yet, so this is still in time. */
 		w->finishing = true;
 		r2 = complete(w, d, &c, &fault);
