@@ -82,7 +82,7 @@ static int sim_send(struct backend_sim *s, uint32_t op, uint32_t seq, const void
 {
 	struct {
 		struct simwire_hdr hdr;
-		unsigned char payload[256];
+		unsigned char payload[sizeof(struct svab_dev_info)]; /* the largest */
 	} packet = { .hdr = { .op = op, .seq = seq, .len = (uint32_t)len } };
 	struct sim_out *out;
 	int r;
@@ -153,9 +153,7 @@ static void sim_walk_device(struct backend_sim *s, uint32_t after)
 	struct svab_dev_info info = { .size = sizeof(info), .id = after };
 
 	s->walk_seq = sim_seq(s);
-	/* The struct is larger than sim_send()'s buffer is for; its head is all that a request needs (extensible structs). */
-	info.size = offsetof(struct svab_dev_info, numa_node);
-	sim_send(s, (uint32_t)SVAB_DEV_NEXT, s->walk_seq, &info, info.size, -1, true);
+	sim_send(s, (uint32_t)SVAB_DEV_NEXT, s->walk_seq, &info, sizeof(info), -1, true);
 }
 
 static void sim_walk_list(struct backend_sim *s, uint64_t cursor)
