@@ -179,10 +179,7 @@ static bool scene_unmap(struct demo *d)
 	    !check(d, equal, "what was copied before the fault is wrong"))
 		return false;
 	d->verified += DEMO_BYTES + DEMO_BYTES / 2;
-	demo_say(d,
-		 "fault at 0x%llx, where it was unmapped, reported to the client; the neighbour's 64 MiB are "
-		 "right",
-		 fault_at);
+	demo_say(d, "fault at 0x%llx reported to the client; the neighbour's 64 MiB are right", fault_at);
 	return demo_tell(d, c, "exit") && demo_reap(d, c, 0) && demo_tell(d, other, "exit") &&
 	       demo_reap(d, other, 0);
 }
