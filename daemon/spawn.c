@@ -133,13 +133,19 @@ static void empty_bounding_set(void)
 	}
 }
 
-static void default_signals(void)
+/* A child ends when its channel says so, or when the channel ends: a Ctrl-C at the terminal, or a service
+ * manager that signals everybody, must not take the broker away before it has drained. */
+static void set_signals(void)
 {
-	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+	struct sigaction dfl = { .sa_handler = SIG_DFL }, ign = { .sa_handler = SIG_IGN };
 	sigset_t none;
 
+	setpgid(0, 0);
 	for (int sig = 1; sig < NSIG; sig++)
 		sigaction(sig, &dfl, NULL); /* fails for SIGKILL and the like: they have no other */
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		sigaction(ignored[i], &ign, NULL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -162,7 +168,7 @@ static _Noreturn void child_main(const char *path, const struct spawn_user *user
 	    errno != EINVAL)
 		goto fail;
 
-	default_signals();
+	set_signals();
 	raise_nofile();
 	f.stage = STAGE_CAPS;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

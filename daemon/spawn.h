@@ -15,7 +15,8 @@ struct spawn_user {  /* whom children run as */
 int spawn_user_find(const char *name, struct spawn_user *ret, char **ret_why);
 
 /* fork and exec path: fds 0, 1, 2 and the channel (3), no others; other user, no groups, no capabilities, no
- * new privileges; as many open files as permitted; default signals. Returns when exec has succeeded
+ * new privileges; as many open files as permitted; default signals, but SIGINT, SIGTERM, SIGHUP and SIGQUIT
+ * ignored; a process group of its own. Returns when exec has succeeded
  * (*ret_pid, *ret_channel: our end, CLOEXEC, non-blocking, owned by the caller) or not
  * (-errno, *ret_why). */
 int spawn_child(const char *path, const struct spawn_user *user, pid_t *ret_pid, int *ret_channel,

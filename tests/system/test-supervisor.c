@@ -74,6 +74,24 @@ START_TEST(test_not_ready_before_both)
 }
 END_TEST
 
+START_TEST(test_signals_to_all)
+{
+	pid_t broker, device;
+
+	/* what a Ctrl-C or a service manager may do: the children drain all the same */
+	start_ready(&broker, &device);
+	kill(broker, SIGTERM);
+	kill(broker, SIGINT);
+	kill(device, SIGTERM);
+	kill(device, SIGHUP);
+	ck_assert_int_eq(getpgid(broker), broker);
+	kill(W.pid, SIGINT);
+	expect("svad-broker", "shutdown ");
+	expect("svad-simdev", "shutdown ");
+	ck_assert_int_eq(wait_exit(), 0);
+}
+END_TEST
+
 START_TEST(test_undrained)
 {
 	setenv("SVAD_FAKE_BROKER", "undrained", 1);
@@ -575,8 +593,8 @@ static Suite *supervisor_suite(void)
 		const TTest *const *tests[20];
 	} cases[] = {
 		{ "life",
-		  { &test_life, &test_not_ready_before_both, &test_undrained, &test_stubborn,
-		    &test_supervisor_killed, &test_stderr_full, &test_stderr_stuck } },
+		  { &test_life, &test_not_ready_before_both, &test_signals_to_all, &test_undrained,
+		    &test_stubborn, &test_supervisor_killed, &test_stderr_full, &test_stderr_stuck } },
 		{ "children",
 		  { &test_restart_broker, &test_restart_device, &test_backoff, &test_gives_up,
 		    &test_silent_child, &test_rude_child, &test_watchdog, &test_no_children, &test_no_user,
