@@ -154,10 +154,10 @@ test_simdev_drain_LDADD = $(TEST_LIBS) libsvad-common.la
 # Under ThreadSanitizer: what has threads, that is the simulated device and the library.
 TSAN_SUITES = test-lib test-simdev test-simdev-drain
 # With the broker under Valgrind, by $SVAD_LIBEXECDIR: suites that start a whole daemon.
-VALGRIND_SUITES =
+VALGRIND_SUITES = tests/doc-examples.sh
 
 check_PROGRAMS += $(UNIT_TESTS) $(SYSTEM_TESTS)
-TESTS += $(UNIT_TESTS) $(SYSTEM_TESTS) tests/packaging.sh tests/doc-examples.sh
+TESTS += $(UNIT_TESTS) $(SYSTEM_TESTS) tests/packaging.sh tests/doc-examples.sh tests/demo.sh
 if MUTATIONS
 TESTS += tests/mutations.sh
 endif
