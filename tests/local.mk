@@ -157,7 +157,7 @@ TSAN_SUITES = test-lib test-simdev test-simdev-drain
 VALGRIND_SUITES = tests/doc-examples.sh
 
 check_PROGRAMS += $(UNIT_TESTS) $(SYSTEM_TESTS)
-TESTS += $(UNIT_TESTS) $(SYSTEM_TESTS) tests/packaging.sh tests/doc-examples.sh tests/demo.sh
+TESTS += $(UNIT_TESTS) $(SYSTEM_TESTS) tests/packaging.sh tests/doc-examples.sh
 if MUTATIONS
 TESTS += tests/mutations.sh
 endif
