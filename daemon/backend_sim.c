@@ -392,10 +392,19 @@ int backend_sim_attach(struct backend *backend, int fd, uint64_t generation)
 
 static int sim_ctx_create(struct backend *b, const struct svab_ctx_create *create, int *ret_fd)
 {
+	const int on = 1;
 	int pair[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
+	/* The kernel notes a sender when it sends, and only where the receiver has asked by then: the client may send before the device has
+	 * seen its end. */
+	if (setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0) {
+		r = -errno;
+		close(pair[0]);
+		close(pair[1]);
+		return r;
+	}
 	r = sim_send(sim_of(b), (uint32_t)SVAB_CTX_CREATE, 0, create, sizeof(*create), pair[0], false);
 	if (r < 0) {
 		close(pair[1]);

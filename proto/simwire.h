@@ -9,7 +9,7 @@
  *
  * control socket (broker <-> svad-simdev): every control ioctl, and from the device SIMWIRE_EVENTS (seq 0): one or more
  *   struct svab_event. SVAB_CTX_CREATE carries one fd, the device's end of a SOCK_SEQPACKET pair whose other end the
- *   broker hands to the client as the ctx fd. SVAB_LIST's answer is struct svab_list and then its entries.
+ *   broker hands to the client as the ctx fd; it has SO_PASSCRED set before that. SVAB_LIST's answer is struct svab_list and then its entries.
  *   The device handles control messages before any message of a ctx or bond socket that became readable in the same
  *   turn: a grant sent before the client was answered is always seen before that client's SVAB_BIND.
  * ctx socket (client -> device): SVAB_BIND with two fds, /proc/self/mem (O_RDWR) and /proc/self/maps (O_RDONLY), in this
