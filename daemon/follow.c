@@ -292,8 +292,12 @@ static void follow_event(void *userdata, const struct svab_event *event)
 		}
 		break;
 	case SVAB_EV_DEV_ADDED:
-		if (device)
+		if (device) {
+			/* Usable from the moment that it is announced; its figures are refreshed a moment later. */
+			device->info.state = SVAB_DEV_OK;
+			device->info.reason[0] = '\0';
 			event_device(device, SVAD__V1__EVENT_KIND__EVENT_DEVICE_ADDED);
+		}
 		break;
 	case SVAB_EV_LOST:
 		log_warning("Missed %llu events of the backend; listing again", (unsigned long long)event->value);
