@@ -66,11 +66,11 @@ int sim_recv(int fd, struct sim_msg *m)
 		return 0; /* EOF; an empty packet, which nobody sends, looks the same */
 	if (msg.msg_flags & MSG_CTRUNC)
 		m->bad = m->n_fds < SIMWIRE_MAX_FDS ? -EMFILE : -EINVAL;
+	memcpy(&m->hdr, &packet.hdr, (size_t)n < sizeof(m->hdr) ? (size_t)n : sizeof(m->hdr));
 	if ((size_t)n < sizeof(m->hdr)) {
 		m->bad = -EINVAL;
 		return 1;
 	}
-	m->hdr = packet.hdr;
 	m->payload = packet.bytes + sizeof(m->hdr);
 	if ((msg.msg_flags & MSG_TRUNC) || m->hdr.len != (size_t)n - sizeof(m->hdr))
 		m->bad = -EINVAL;
@@ -150,7 +150,8 @@ int sim_answer_raw(int fd, uint32_t op, uint32_t seq, int result, const void *ar
 int sim_answer(int fd, const struct sim_msg *m, int result, const void *arg, size_t known, const int *fds,
 	       unsigned n_fds)
 {
-	if (!m->hdr.seq)
+	/* What is no message cannot have said that it wants no answer. */
+	if (!m->hdr.seq && !m->bad)
 		return 0;
 	if (m->hdr.len < known)
 		known = m->hdr.len;

@@ -16,7 +16,7 @@
  *   order. The answer carries the bond socket and, when portal_size is not 0, a memfd to map shared.
  *   Closing the last copy of the ctx socket ends the ctx's bonds.
  * bond socket: SVAB_UNBIND, SVAB_BOND_INFO, and SIMWIRE_KICK (seq 0): "read my doorbell". The device closes it when the bond is
- *   revoked and its last answer given: the client polls POLLHUP. A packet that is too short, too long or unknown gets -EINVAL or -ENOTTY;
+ *   revoked and its last answer given: the client polls POLLHUP. A packet that is too short, too long or unknown gets -EINVAL or -ENOTTY, even with seq 0;
  *   fds that a request does not take are closed and the request gets -EINVAL.
  */
 #include <stdint.h>
