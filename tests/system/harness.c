@@ -308,7 +308,7 @@ static void bind_once(void *arg)
 
 	(void)arg;
 	raw_open(&raw);
-	raw_bind(&raw, "sim0", &bond);
+	raw_bind(&raw, "sim1", &bond);
 	MUST_EQ(raw_run(&bond, raw_fill(pages(4096), 1, 4096), NULL), SVA_DEMO_OK);
 	MUST_EQ(raw_unbind(&bond, SVAB_PASID_NONE, NULL), 0);
 }
