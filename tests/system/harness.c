@@ -106,8 +106,15 @@ static void svad_exec(const struct sys_options *o)
 
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	setenv("NOTIFY_SOCKET", sys_path("notify"), 1);
-	if (o->preload)
+	if (o->preload) {
+		const char *asan = getenv("ASAN_OPTIONS");
+		char options[1024];
+
+		/* AddressSanitizer would be first in the order of libraries. */
+		snprintf(options, sizeof(options), "%s%sverify_asan_link_order=0", asan ? asan : "", asan ? ":" : "");
+		setenv("ASAN_OPTIONS", options, 1);
 		setenv("LD_PRELOAD", o->preload, 1);
+	}
 	for (int i = 0; i < 2; i++)
 		if (o->listen_fds[i])
 			fds[i] = fcntl(o->listen_fds[i], F_DUPFD, 10);
