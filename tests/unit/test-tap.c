@@ -71,12 +71,20 @@ END_TEST
 
 START_TEST(sample_leave)
 {
-	/* a daemon: a session of its own, so that Check's kill of the test's process group does not reach it */
+	int fds[2];
+	char c;
+
+	/* a daemon: a session of its own, so that Check's kill of the test's process group does not reach it; the test waits for that */
+	ck_assert_int_eq(pipe(fds), 0);
 	if (fork() == 0) {
 		setsid();
+		close(fds[0]);
+		close(fds[1]);
 		pause();
 		_exit(0);
 	}
+	close(fds[1]);
+	ck_assert_int_eq(read(fds[0], &c, 1), 0);
 }
 END_TEST
 
