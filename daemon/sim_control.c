@@ -145,12 +145,17 @@ static void control_flush(void)
 	want_write(!(send_packets() && send_events()));
 }
 
+void sim_control_flush(void)
+{
+	if (!control.wants_write && (control.n || control.lost || !list_empty(&control.packets)))
+		control_flush();
+}
+
 /* Before the loop sleeps: everything that one turn has brought goes in few packets. */
 static void control_prepare(uv_prepare_t *prepare)
 {
 	(void)prepare;
-	if (!control.wants_write && (control.n || control.lost || !list_empty(&control.packets)))
-		control_flush();
+	sim_control_flush();
 }
 
 void sim_event(struct svab_event *e)

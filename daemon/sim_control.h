@@ -12,4 +12,7 @@ int sim_control_attach(int fd);
 /* Handles every request that has arrived. Called before each message of a client: a grant that the broker sent first is seen first. */
 void sim_control_drain(void);
 
+/* Sends the events of this turn now. Called before a client is answered who may go and tell the broker: it must have heard it from us. */
+void sim_control_flush(void);
+
 #endif

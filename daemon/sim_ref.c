@@ -45,6 +45,7 @@ static void ref_unbind_answer(struct sim_ref *ref, enum svab_pasid_state state, 
 {
 	struct svab_unbind u = { .size = sizeof(u), .state = state, .drain_ns = took_ns };
 
+	sim_control_flush();
 	if (ref->unbind_seq)
 		(void)sim_answer_raw(ref->fd, SVAB_UNBIND, ref->unbind_seq, 0, &u,
 				     ref->unbind_size < sizeof(u) ? ref->unbind_size : sizeof(u), NULL, 0);
@@ -87,11 +88,12 @@ static int ref_unbind(struct sim_ref *ref, const struct sim_msg *m)
 		ref->unbind_seq = m->hdr.seq;
 		ref->unbind_size = m->hdr.len;
 		if (!last) {
-			bool hold_over = hold->refs == 1;
-
-			ref_unbind_answer(ref, SVAB_PASID_BOUND, 0);
-			if (hold_over)
+			hold->refs--;
+			bond->n_refs--;
+			ref->hold = NULL;
+			if (!hold->refs)
 				sim_hold_end(hold, SVAB_CAUSE_UNBIND);
+			ref_unbind_answer(ref, SVAB_PASID_BOUND, 0);
 			return 1;
 		}
 		bond->vouched = (enum svab_pasid_state)u.state;

@@ -123,19 +123,6 @@ static int take_ctx(struct sva *sva, struct grant *grant)
 	return 0;
 }
 
-/* Lock held. The device tells us and the broker of a bond's end at the same time; a bind right after an
- * unbind may be with the broker before that. Waits for what the broker says next, a moment at most. True: try
- * again. */
-static bool settle(struct sva *sva, uint64_t deadline)
-{
-	uint64_t now = sva_now_ns(), until = now + 10000000u;
-
-	if (now >= sva->settle_until || now >= deadline)
-		return false;
-	sva_pump(sva, until < deadline ? until : deadline);
-	return true;
-}
-
 /* Lock held, binding set. */
 static int bind_locked(struct sva *sva, const char *name, Svad__V1__Request *req, uint64_t deadline,
 		       struct sva_bond **ret)
@@ -162,8 +149,6 @@ static int bind_locked(struct sva *sva, const char *name, Svad__V1__Request *req
 			if (r < 0) {
 				/* parsed, and then the connection's protocol failed */
 				sva_fd_close(&grant.ctx_fd);
-				if ((r == -EBUSY || r == -ENOSPC) && settle(sva, deadline))
-					continue;
 				return r;
 			}
 			r = take_ctx(sva, &grant);
@@ -202,8 +187,6 @@ static int bind_locked(struct sva *sva, const char *name, Svad__V1__Request *req
 		if (r == -EPIPE && sva->ctx == ctx)
 			sva->ctx = sva_ctx_unref(sva->ctx);
 		sva_ctx_unref(ctx);
-		if ((r == -EACCES || r == -EBUSY) && settle(sva, deadline))
-			continue; /* the grant was the ended bond's */
 		if (r != -EPIPE || ++contexts > 1)
 			return r == -EPIPE ? -ENODEV : r;
 	}

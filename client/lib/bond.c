@@ -206,8 +206,6 @@ int sva_unbind(struct sva_bond *bond, enum sva_state state)
 		bond->rings = NULL; /* how it ended is not known: memory that the device may still write is
 				       not reused */
 	sva_bond_unref_mem(bond);
-	if (r >= 0 && final != SVAB_PASID_QUARANTINED)
-		sva->settle_until = sva_deadline(SVA_SETTLE_MS);
 	pthread_cond_broadcast(&sva->cond);
 	pthread_mutex_unlock(&sva->lock);
 

@@ -30,7 +30,6 @@
 
 #define SVA_TIMEOUT_MS 5000
 #define SVA_DRAIN_MARGIN_MS 2000 /* on top of a device's drain deadline */
-#define SVA_SETTLE_MS 500
 #define SVA_EVENTS_MAX 1024
 #define SVA_TEXT_MAX 512
 
@@ -157,8 +156,6 @@ struct sva {
 	int hello_error; /* why the last handshake was refused */
 	char hello_text[SVA_TEXT_MAX];
 
-	uint64_t settle_until; /* an unbind has just ended: until then the broker may not have heard of it
-				  from the device */
 	struct sva_ctx *ctx;   /* the current one, NULL: ask for one */
 	struct sva_bond *bonds;
 

@@ -247,27 +247,6 @@ START_TEST(test_device_errors)
 }
 END_TEST
 
-START_TEST(test_settles)
-{
-	struct sva *sva = connected(5000);
-	struct sva_bond *bond;
-	unsigned before;
-
-	atomic_store(&fake.bind, FAKE_STATUS);
-	atomic_store(&fake.device_error, -EACCES);
-	ck_words(sva, sva_bind(sva, "sim0", &bond), -EACCES, "no grant");
-	ck_assert_uint_eq(atomic_load(&fake.n_device_bind), 1); /* nothing to wait for */
-	atomic_store(&fake.bind, FAKE_GOOD);
-	ck_assert_int_eq(sva_unbind(bound(sva, "sim0"), SVA_STATE_NONE), 0);
-	/* Just after an unbind it may be that the broker has yet to hear of it. */
-	atomic_store(&fake.bind, FAKE_STATUS);
-	before = atomic_load(&fake.n_device_bind);
-	ck_assert_int_eq(sva_bind(sva, "sim0", &bond), -EACCES);
-	ck_assert_uint_gt(atomic_load(&fake.n_device_bind), before + 1);
-	sva_disconnect(sva);
-}
-END_TEST
-
 START_TEST(test_not_dumpable)
 {
 	struct sva *sva;
@@ -691,7 +670,6 @@ static Suite *lib_suite(void)
 		{"dumpable", test_not_dumpable},
 		{"race", test_racing_binds},
 		{"churn", test_churn},
-		{"settle", test_settles},
 		{"selector", test_selector},
 		{"unbind", test_unbind_results},
 		{"events", test_events},
