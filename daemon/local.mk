@@ -117,8 +117,8 @@ svad_simdev_SOURCES = \
 	daemon/sim_procmap.c \
 	daemon/sim_procmap.h \
 	daemon/sim_ref.c \
-	daemon/sim_seccomp.c \
-	daemon/sim_seccomp.h \
+	daemon/sandbox.c \
+	daemon/sandbox.h \
 	daemon/sim_slot.c \
 	daemon/sim_timer.c \
 	daemon/sim_worker.c \

@@ -24,7 +24,7 @@
 #include "sim_fault.h"
 #include "sim_iommu.h"
 #include "sim_mm.h"
-#include "sim_seccomp.h"
+#include "sandbox.h"
 
 #define CONFIG_MAX (16u << 20)
 #define PING_MS 1000
@@ -123,7 +123,7 @@ static int start(struct config *config)
 	r = sim_fault_init(config->fault_socket);
 	if (r < 0)
 		return r;
-	r = sim_seccomp_enter();
+	r = sandbox_enter(sandbox_simdev);
 	if (r < 0) {
 		log_err("cannot enter the seccomp sandbox: %s; the kernel needs CONFIG_SECCOMP_FILTER", strerror(-r));
 		return r;
