@@ -193,6 +193,7 @@ struct sim_bond {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	enum sim_worker_state worker_state;
+	atomic_bool executing; /* a descriptor was fetched whose completion is not visible yet */
 	bool kicked, acked, in_access, is_held;
 	struct sim_worker *worker;
 	uint32_t news;

@@ -198,6 +198,7 @@ static int complete(struct sim_worker *w, const struct sva_demo_desc *d, struct 
 	r = sim_dma(w, d->completion + body, (unsigned char *)c + body, sizeof(*c) - body, true, &n, ret_fault);
 	if (r)
 		return r;
+	atomic_store(&w->bond->executing, false); /* whoever sees the status may say that nothing is outstanding */
 	atomic_thread_fence(memory_order_seq_cst); /* status last */
 	return sim_dma(w, d->completion, &c->status, sizeof(c->status), true, &n, ret_fault);
 }

@@ -122,10 +122,13 @@ static void work(struct sim_worker *w)
 		}
 		if (r < 0)
 			return;
+		/* Before the head moves: sim_worker_busy() sees the one or the other. */
+		atomic_store(&bond->executing, true);
 		bond->head++;
 		bond->inflight = true;
 		portal_write(bond, false);
 		r = sim_engine_execute(w, &desc, address);
+		atomic_store(&bond->executing, false);
 		if (r)
 			return;
 	}
@@ -278,14 +281,27 @@ bool sim_worker_stop(struct sim_bond *bond, bool await_responses, bool at_once)
 	return quiet;
 }
 
+/* Not whether its thread is awake: a program that has seen its last completion may vouch that nothing is outstanding, and the thread may not
+ * have gone to sleep yet. */
 bool sim_worker_busy(struct sim_bond *bond)
 {
-	bool busy;
+	unsigned char page[SVA_DEMO_REG_HEAD + 4];
+	uint32_t enable, doorbell, head;
+	bool working;
 
 	pthread_mutex_lock(&bond->lock);
-	busy = bond->worker_state == WORKER_WORKING;
+	working = bond->worker_state == WORKER_WORKING;
 	pthread_mutex_unlock(&bond->lock);
-	return busy;
+	if (!working)
+		return false;
+	if (pread(bond->portal_fd, page, sizeof(page), 0) == (ssize_t)sizeof(page)) {
+		memcpy(&enable, page + SVA_DEMO_REG_ENABLE, 4);
+		memcpy(&doorbell, page + SVA_DEMO_REG_DOORBELL, 4);
+		memcpy(&head, page + SVA_DEMO_REG_HEAD, 4);
+		if (enable && doorbell != head)
+			return true;
+	}
+	return atomic_load(&bond->executing);
 }
 
 void sim_worker_unhold(struct sim_bond *bond)
