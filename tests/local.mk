@@ -149,10 +149,21 @@ test_simdev_drain_CPPFLAGS = $(TEST_CPPFLAGS)
 test_simdev_drain_CFLAGS = $(TEST_CFLAGS)
 test_simdev_drain_LDADD = $(TEST_LIBS) libsvad-common.la
 
+SYSTEM_TESTS += test-random
+test_random_SOURCES = \
+	tests/system/live.c \
+	tests/system/live.h \
+	tests/system/random-worker.c \
+	tests/system/random.h \
+	tests/system/test-random.c
+test_random_CPPFLAGS = $(TEST_CPPFLAGS)
+test_random_CFLAGS = $(TEST_CFLAGS)
+test_random_LDADD = $(TEST_LIBS) libsvaclient.la libsvadproto.la $(PROTOBUF_C_LIBS)
+
 # ---- which of them run again in other ways (tests/run-all) ---------------------------------------
 
 # Under ThreadSanitizer: what has threads, that is the simulated device and the library.
-TSAN_SUITES = test-lib test-simdev test-simdev-drain
+TSAN_SUITES = test-lib test-simdev test-simdev-drain test-random
 # With the broker under Valgrind, by $SVAD_LIBEXECDIR: suites that start a whole daemon.
 VALGRIND_SUITES = tests/doc-examples.sh
 
