@@ -144,7 +144,8 @@ test_simdev_SOURCES = tests/system/test-simdev.c tests/system/sim-harness.c test
 test_simdev_CPPFLAGS = $(TEST_CPPFLAGS)
 test_simdev_CFLAGS = $(TEST_CFLAGS)
 test_simdev_LDADD = $(TEST_LIBS) libsvad-common.la
-test_simdev_drain_SOURCES = tests/system/test-simdev-drain.c tests/system/sim-harness.c tests/system/sim-harness.h
+test_simdev_drain_SOURCES = tests/system/test-simdev-drain.c tests/system/sim-harness.c tests/system/sim-harness.h \
+	tests/system/slow-file.c tests/system/slow-file.h
 test_simdev_drain_CPPFLAGS = $(TEST_CPPFLAGS)
 test_simdev_drain_CFLAGS = $(TEST_CFLAGS)
 test_simdev_drain_LDADD = $(TEST_LIBS) libsvad-common.la

@@ -2,21 +2,19 @@
 /* svad-simdev: every way that a bond can end, in the middle of DMA; quarantine; injected faults. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../../proto/simwire.h"
 #include "sim-harness.h"
+#include "slow-file.h"
 #include "tap.h"
 
 #define CONFIG                                                              \
@@ -420,53 +418,53 @@ START_TEST(page_responses)
 }
 END_TEST
 
+struct neighbour {
+	struct client c;
+	int go;
+};
+
+static void child_neighbour(void *arg)
+{
+	struct neighbour *n = arg;
+	unsigned char a[64] = { 1 }, b[64] = { 0 };
+
+	if (read(n->go, a, 1) != 1 || h_bind(&n->c))
+		_exit(1);
+	h_queue(&n->c);
+	if (h_run(&n->c, h_copy(b, a, 64), NULL) != SVA_DEMO_OK || memcmp(a, b, 64))
+		_exit(2);
+}
+
 /* A page that never comes: a device that hangs in it does not stop, and its neighbours are served meanwhile. */
 START_TEST(hostile_page)
 {
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-	struct uffdio_zeropage zero;
-	uint32_t clean, quarantined;
+	struct neighbour other = { .c = { .ctx = h_ctx_socket(2), .device = 2 } };
 	unsigned char *page, *mine = calloc(2, 4096);
+	uint32_t clean, quarantined;
+	struct svab_event bound;
 	struct sva_demo_desc d;
 	struct client c;
-	struct pollfd p;
-	struct svab_event bound;
+	int fd, go[2];
 	pid_t pid;
-	int uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 
-	if (uffd < 0)
-		tap_skip("userfaultfd for faults of the kernel is not permitted here: run as root, or sysctl "
-			 "vm.unprivileged_userfaultfd=1");
-	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	reg.range.start = (uintptr_t)page;
-	reg.range.len = 4096;
-	ck_assert_int_eq(ioctl(uffd, UFFDIO_API, &api), 0);
-	ck_assert_int_eq(ioctl(uffd, UFFDIO_REGISTER, &reg), 0);
+	/* Before the page is held: a fork waits for it, too. */
+	h_grant(2, 2);
+	ck_assert_int_eq(pipe(go), 0);
+	other.go = go[0];
+	pid = h_fork(child_neighbour, &other);
+	close(other.c.ctx);
 
+	fd = slow_file_open();
+	page = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	ck_assert_ptr_ne(page, MAP_FAILED);
 	h_client(&c, 1, 2); /* one engine */
+	(void)h_event(SVAB_EV_BOUND, c.bond);
 	d = h_copy(mine, page, 4096);
 	h_submit(&c, &d);
-	p = (struct pollfd) { .fd = uffd, .events = POLLIN };
-	if (poll(&p, 1, 1000) != 1)
-		tap_skip("this kernel lets no userfaultfd hold up an access through /proc/PID/mem");
+	slow_file_wait_read(); /* it hangs in there now */
 
-	/* The engine is given to others. */
-	struct client other = { .ctx = h_ctx_socket(2), .device = 2 };
-
-	h_grant(2, 2);
-	pid = fork();
-	if (!pid) {
-		unsigned char a[64] = { 1 }, b[64] = { 0 };
-
-		if (h_bind(&other))
-			_exit(1);
-		h_queue(&other);
-		_exit(h_run(&other, h_copy(b, a, 64), NULL) == SVA_DEMO_OK && b[0] == 1 ? 0 : 2);
-	}
-	close(other.ctx);
+	ck_assert_int_eq(write(go[1], "g", 1), 1); /* the engine is given to others */
 	h_reap(pid, 0);
-	bound = h_event(SVAB_EV_BOUND, 0);
 	bound = h_event(SVAB_EV_BOUND, 0);
 	(void)h_event(SVAB_EV_DRAINED, bound.bond);
 
@@ -475,8 +473,7 @@ START_TEST(hostile_page)
 	h_reset(2, &clean, &quarantined);
 	ck_assert_uint_eq(clean, 0); /* a reset does not undo an access that is under way */
 	ck_assert_uint_eq(quarantined, 1);
-	zero = (struct uffdio_zeropage) { .range = reg.range };
-	ck_assert_int_eq(ioctl(uffd, UFFDIO_ZEROPAGE, &zero), 0);
+	slow_file_release();
 	(void)h_event(SVAB_EV_DRAINED, c.bond); /* late, by itself */
 	h_stop();
 }
