@@ -65,6 +65,8 @@ static int sim_flush(struct backend_sim *s)
 		struct sim_out *out = s->out_first;
 		int r = wire_send(s->fd, out->data, out->len, &out->fd, out->fd >= 0 ? 1 : 0, MSG_DONTWAIT);
 
+		if (r < 0 && r != -EAGAIN && r != -ENOBUFS && r != -ENOMEM && r != -ETOOMANYREFS)
+			r = -EPIPE;
 		if (r < 0)
 			return r;
 		s->out_first = out->next;
@@ -135,6 +137,18 @@ static uint32_t sim_seq(struct backend_sim *s)
 
 /* ---- the walk: info, devices, lists ---- */
 
+/* A walk that cannot go on (no memory) leaves its listeners waiting for ever and the broker blind: then the connection is made anew, by the
+ * supervisor's restart of what does not answer. */
+static void sim_walk_send(struct backend_sim *s, uint32_t op, const void *payload, size_t len)
+{
+	int r = sim_send(s, op, s->walk_seq, payload, len, -1, true);
+
+	if (r < 0) {
+		log_err("Cannot ask the backend for its devices and bonds: %s", uv_strerror(r));
+		abort();
+	}
+}
+
 static void sim_walk(struct backend_sim *s, bool lists)
 {
 	struct svab_info info = { .size = sizeof(info) };
@@ -145,7 +159,7 @@ static void sim_walk(struct backend_sim *s, bool lists)
 		return;
 	s->walk_seq = sim_seq(s);
 	s->walk_lists = lists;
-	sim_send(s, (uint32_t)SVAB_INFO, s->walk_seq, &info, sizeof(info), -1, true);
+	sim_walk_send(s, (uint32_t)SVAB_INFO, &info, sizeof(info));
 }
 
 static void sim_walk_device(struct backend_sim *s, uint32_t after)
@@ -153,7 +167,7 @@ static void sim_walk_device(struct backend_sim *s, uint32_t after)
 	struct svab_dev_info info = { .size = sizeof(info), .id = after };
 
 	s->walk_seq = sim_seq(s);
-	sim_send(s, (uint32_t)SVAB_DEV_NEXT, s->walk_seq, &info, sizeof(info), -1, true);
+	sim_walk_send(s, (uint32_t)SVAB_DEV_NEXT, &info, sizeof(info));
 }
 
 static void sim_walk_list(struct backend_sim *s, uint64_t cursor)
@@ -162,7 +176,7 @@ static void sim_walk_list(struct backend_sim *s, uint64_t cursor)
 
 	list.count = (SIMWIRE_MAX - sizeof(struct simwire_hdr) - sizeof(list)) / sizeof(struct svab_list_entry);
 	s->walk_seq = sim_seq(s);
-	sim_send(s, (uint32_t)SVAB_LIST, s->walk_seq, &list, sizeof(list), -1, true);
+	sim_walk_send(s, (uint32_t)SVAB_LIST, &list, sizeof(list));
 }
 
 static void sim_on_info(struct backend_sim *s, const void *payload, size_t len)
@@ -310,6 +324,10 @@ static void sim_io(uv_poll_t *poll, int status, int events)
 	if (events & UV_WRITABLE) {
 		int r = sim_flush(s);
 
+		if (r == -EPIPE) {
+			sim_down(s);
+			return;
+		}
 		if (r == 0)
 			sim_poll(s);
 	}

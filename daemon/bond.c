@@ -142,6 +142,7 @@ void bond_attach(struct bond *bond, struct hold *hold)
 	if (hold->bond == bond)
 		return;
 	hold->bond = bond;
+	list_remove(&hold->bond_link); /* of an earlier bond whose end we have not heard of */
 	list_append(&bond->holds, &hold->bond_link);
 	if (!bond->client) {
 		bond->client = hold->ctx->client->node.id;

@@ -3,6 +3,7 @@
 #include "broker.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,19 @@
 #define ARENA_SIZE (4u * WIRE_MAX) /* decoded structs are larger than what they were decoded from */
 #define CONFIG_MAX (16u << 20)
 #define UNDRAINED_MAX 32768u
+
+/* What the supervisor must not miss. Its end is full only when it has not read for long (log lines go the same way), and this is said
+ * rarely: a second's patience is better than a daemon that is never ready. */
+void broker_tell(struct broker *broker, enum chan_type type, uint64_t arg, const char *text, uint32_t len)
+{
+	struct pollfd p = { .fd = broker->chan, .events = POLLOUT };
+	int r = chan_send(broker->chan, type, arg, text, len, NULL, 0);
+
+	if (r == -EAGAIN && poll(&p, 1, 1000) == 1)
+		r = chan_send(broker->chan, type, arg, text, len, NULL, 0);
+	if (r < 0 && r != -EPIPE)
+		log_err("Cannot tell the supervisor (message %d): %s", (int)type, strerror(-r));
+}
 
 /* ---- settings ---- */
 
@@ -54,31 +68,40 @@ static int config_read(int fd, struct config **ret, char **ret_why)
 }
 
 /* Bonds that the new policy would not grant end. The limits hold for what comes. */
-static void config_enforce(struct broker *broker)
+void broker_enforce(struct broker *broker, struct client *client)
 {
-	struct list *c, *x, *h, *htmp;
+	struct list *x, *h, *htmp;
+
+	list_for_each(x, &client->ctxs) {
+		struct ctx *ctx = container_of(x, struct ctx, link);
+
+		list_for_each_safe(h, htmp, &ctx->holds) {
+			struct hold *hold = container_of(h, struct hold, link);
+			struct policy_verdict verdict;
+
+			client_policy(client, hold->device, &verdict);
+			if (verdict.allowed)
+				continue;
+			if (hold->bond) {
+				broker->backend->ops->bond_revoke(broker->backend, hold->bond->node.id, SVAB_CAUSE_POLICY);
+			} else {
+				broker->backend->ops->ctx_revoke_grant(broker->backend, ctx->node.id, hold->device->info.id);
+				hold_free(hold);
+			}
+		}
+	}
+}
+
+/* A client that is expected back is judged when it is: without its connection its groups are not known. */
+static void enforce_all(struct broker *broker)
+{
+	struct list *c;
 
 	list_for_each(c, &broker->client_list) {
 		struct client *client = container_of(c, struct client, link);
 
-		list_for_each(x, &client->ctxs) {
-			struct ctx *ctx = container_of(x, struct ctx, link);
-
-			list_for_each_safe(h, htmp, &ctx->holds) {
-				struct hold *hold = container_of(h, struct hold, link);
-				struct policy_verdict verdict;
-
-				client_policy(client, hold->device, &verdict);
-				if (verdict.allowed)
-					continue;
-				if (hold->bond) {
-					broker->backend->ops->bond_revoke(broker->backend, hold->bond->node.id, SVAB_CAUSE_POLICY);
-				} else {
-					broker->backend->ops->ctx_revoke_grant(broker->backend, ctx->node.id, hold->device->info.id);
-					hold_free(hold);
-				}
-			}
-		}
+		if (!client->grace_ns)
+			broker_enforce(broker, client);
 	}
 }
 
@@ -94,7 +117,7 @@ int broker_configure(struct broker *broker, int fd, uint64_t seq)
 	if (r < 0) {
 		log_err("The settings cannot be adopted: %s", why ? why : strerror(-r));
 		if (!first)
-			chan_send(broker->chan, CHAN_CONFIG_ACK, seq << 32 | (uint32_t)-r, why ? why : "", why ? (uint32_t)strlen(why) : 0, NULL, 0);
+			broker_tell(broker, CHAN_CONFIG_ACK, seq << 32 | (uint32_t)-r, why, why ? (uint32_t)strlen(why) : 0);
 		config_free(config);
 		free(why);
 		return first ? r : 0;
@@ -106,9 +129,9 @@ int broker_configure(struct broker *broker, int fd, uint64_t seq)
 	if (first)
 		return backend_sim_new(&broker->loop, &broker_backend_handler, broker, &broker->backend);
 	broker->counters.reloads++;
-	config_enforce(broker);
+	enforce_all(broker);
 	event_broker(broker, SVAD__V1__EVENT_KIND__EVENT_RELOADED, "");
-	chan_send(broker->chan, CHAN_CONFIG_ACK, seq << 32, NULL, 0, NULL, 0);
+	broker_tell(broker, CHAN_CONFIG_ACK, seq << 32, NULL, 0);
 	return 0;
 }
 
@@ -116,6 +139,7 @@ void broker_reloaded(struct broker *broker, int error, const char *text)
 {
 	struct conn *conn = broker->reload_conn;
 
+	broker->reloading = false;
 	broker->reload_conn = NULL;
 	if (!conn)
 		return;
@@ -185,7 +209,7 @@ static void broker_done(struct broker *broker)
 		return;
 	broker->shutdown_done = true;
 	text = undrained(broker, &n, &len);
-	chan_send(broker->chan, CHAN_DONE, n, text, (uint32_t)len, NULL, 0);
+	broker_tell(broker, CHAN_DONE, n, text, (uint32_t)len);
 	uv_stop(&broker->loop);
 }
 
@@ -212,6 +236,9 @@ void broker_maybe_done(struct broker *broker)
 {
 	if (!broker->shutting_down || broker->shutdown_done)
 		return;
+	/* What is not listed yet is not known to be drained. */
+	if (broker->backend && broker->backend->is_up && !broker->backend->is_synced)
+		return;
 	if (broker->n_draining == 0 && !idmap_each(&broker->ctxs, ctx_pending, NULL))
 		broker_done(broker);
 }
@@ -221,6 +248,11 @@ static int ctx_shutdown(struct idmap_node *node, void *userdata)
 	(void)userdata;
 	ctx_revoke(container_of(node, struct ctx, node), SVAB_CAUSE_SHUTDOWN);
 	return 0;
+}
+
+void broker_revoke_all(struct broker *broker)
+{
+	idmap_each(&broker->ctxs, ctx_shutdown, NULL);
 }
 
 void broker_shutdown(struct broker *broker, uint64_t deadline_ms)
@@ -233,7 +265,7 @@ void broker_shutdown(struct broker *broker, uint64_t deadline_ms)
 	listener_free(broker->listen_admin);
 	broker->listen_client = broker->listen_admin = NULL;
 	event_broker(broker, SVAD__V1__EVENT_KIND__EVENT_SHUTDOWN, "");
-	idmap_each(&broker->ctxs, ctx_shutdown, NULL);
+	broker_revoke_all(broker);
 	uv_timer_start(&broker->deadline, broker_deadline, deadline_ms, 0);
 	broker_maybe_done(broker);
 }

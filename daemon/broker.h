@@ -60,7 +60,8 @@ struct broker {
 	unsigned n_conns;
 	unsigned n_draining, n_quarantined;
 
-	struct conn *reload_conn; /* who asked for the reload under way */
+	bool reloading; /* asked for, and not answered by the supervisor yet */
+	struct conn *reload_conn; /* who asked; NULL: gone meanwhile */
 	uint64_t reload_id;
 	bool ready, shutting_down, shutdown_done;
 	uint64_t shutdown_at_ns;
@@ -75,6 +76,8 @@ static inline uint64_t now_ns(void)
 	return uv_hrtime(); /* CLOCK_MONOTONIC on Linux */
 }
 
+/* Ends what policy no longer lets the client hold. */
+void broker_enforce(struct broker *broker, struct client *client);
 /* Checks whether a shutdown under way has nothing left to wait for. */
 void broker_maybe_done(struct broker *broker);
 

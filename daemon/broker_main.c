@@ -74,8 +74,13 @@ static void on_channel(uv_poll_t *poll, int status, int events)
 
 		if (n == -EAGAIN)
 			return;
-		if (n == -EBADMSG)
-			continue;
+		if (n == -EBADMSG) {
+			/* Cut off for want of fds, most likely, and with it a socket that we cannot do without. Bonds outlive a broker: start anew. */
+			log_err("A message of the supervisor was cut off; starting anew");
+			exit_code = 1;
+			uv_stop(&broker.loop);
+			return;
+		}
 		if (n < 0) {
 			/* The supervisor is gone; nobody will start us again. What is bound is drained all the same. */
 			log_relay_to(-1);

@@ -11,6 +11,8 @@ int broker_configure(struct broker *broker, int fd, uint64_t seq); /* fd lent; t
 void broker_reloaded(struct broker *broker, int error, const char *text);
 void broker_listen(struct broker *broker); /* as soon as there are sockets and a backend */
 void broker_shutdown(struct broker *broker, uint64_t deadline_ms);
+void broker_tell(struct broker *broker, enum chan_type type, uint64_t arg, const char *text, uint32_t len);
+void broker_revoke_all(struct broker *broker);
 void broker_deadline(uv_timer_t *timer);
 void broker_tick(uv_timer_t *timer);
 

@@ -133,7 +133,9 @@ static void conn_flush(struct conn *conn)
 		if (r == -EAGAIN)
 			return;
 		if (r < 0) {
-			conn_close(conn, false);
+			/* Only these two say that the peer is gone. Anything else is want of something here (memory, fds in flight): not the
+			 * client's fault, who may come back for what it had. */
+			conn_close(conn, r != -EPIPE && r != -ECONNRESET);
 			return;
 		}
 		out_free_first(conn);
@@ -202,8 +204,12 @@ void conn_reply(struct conn *conn, Svad__V1__Reply *reply, int fd)
 		conn_error(conn, reply->id, SVAD_INTERNAL, "The answer does not fit a packet; ask for a smaller page.");
 		return;
 	}
-	if (conn_push(conn, broker->tx, (size_t)len, fd) < 0)
-		conn_misbehaved(conn, "no memory or fd to queue a reply of %zd bytes", len);
+	/* A reply that cannot even be queued must not leave its client waiting. Not closed here, under the callers' feet: the socket becomes
+	 * readable, and on_io() closes. The client may come back. */
+	if (conn_push(conn, broker->tx, (size_t)len, fd) < 0) {
+		conn->broken = true;
+		shutdown(conn->fd, SHUT_RD);
+	}
 }
 
 static void conn_status(struct conn *conn, uint64_t id, unsigned code, const char *limit, uint64_t value, const char *fmt, va_list ap)
@@ -213,6 +219,7 @@ static void conn_status(struct conn *conn, uint64_t id, unsigned code, const cha
 	char text[512];
 
 	vsnprintf(text, sizeof(text), fmt, ap);
+	wire_trim_text(text);
 	status.code = code;
 	status.message = text;
 	if (limit) {
@@ -260,6 +267,16 @@ void conn_event(struct conn *conn, const Svad__V1__Event *event)
 
 	if (conn->closing)
 		return;
+	if (conn->events_lost && !conn->out_first) {
+		/* Lost for want of memory, with nothing queued whose sending would bring this about. */
+		Svad__V1__Event lost = SVAD__V1__EVENT__INIT;
+
+		lost.kind = SVAD__V1__EVENT_KIND__EVENT_LOST;
+		lost.monotonic_ns = now_ns();
+		lost.count = conn->events_lost;
+		conn->events_lost = 0;
+		conn_event(conn, &lost);
+	}
 	if (conn->events_lost || conn->out_packets >= broker->config->event_backlog ||
 	    conn->out_bytes >= broker->config->backlog_bytes) {
 		conn->events_lost++;
@@ -314,8 +331,8 @@ static void on_io(uv_poll_t *poll, int status, int events)
 	struct wire_fds fds;
 	ssize_t n;
 
-	if (status < 0) {
-		conn_close(conn, false);
+	if (status < 0 || conn->broken) {
+		conn_close(conn, conn->broken);
 		return;
 	}
 	if (events & UV_WRITABLE) {
@@ -360,6 +377,7 @@ void conn_misbehaved(struct conn *conn, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	wire_trim_text(text);
 	if (conn->client) {
 		conn->client->errors++;
 		event_client(conn->client, SVAD__V1__EVENT_KIND__EVENT_REFUSED, text);

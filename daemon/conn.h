@@ -20,6 +20,7 @@ struct conn {
 	int fd;
 	enum conn_kind kind;
 	bool hello, subscribed, closing;
+	bool broken; /* a reply could not be queued: to be closed in its next turn */
 	unsigned in_flight;
 	struct out *out_first, **out_last;
 	size_t out_bytes, out_packets;

@@ -68,7 +68,7 @@ void device_sweep(struct broker *broker)
 
 		if (device->generation == broker->generation)
 			continue;
-		if (device->holds) {
+		if (device->holds || device->bonds) {
 			device->info.state = SVAB_DEV_GONE;
 			continue;
 		}

@@ -157,7 +157,7 @@ static void follow_synced(void *userdata)
 			list_for_each_safe(h, htmp, &ctx->holds) {
 				struct hold *hold = container_of(h, struct hold, link);
 
-				if (hold->generation != broker->generation && !hold->bond)
+				if (hold->generation != broker->generation)
 					hold_free(hold);
 			}
 			if (ctx->generation != broker->generation)
@@ -169,12 +169,14 @@ static void follow_synced(void *userdata)
 			client_maybe_free(client);
 	}
 	device_sweep(broker);
+	if (broker->shutting_down)
+		broker_revoke_all(broker); /* those that the listing has brought */
 	rpc_figures_ready(broker, NULL);
 	event_broker(broker, SVAD__V1__EVENT_KIND__EVENT_BACKEND_UP, "");
 	if (!broker->ready) {
 		broker->ready = true;
 		broker_listen(broker);
-		chan_send(broker->chan, CHAN_READY, 0, NULL, 0, NULL, 0);
+		broker_tell(broker, CHAN_READY, 0, NULL, 0);
 	}
 	broker_maybe_done(broker);
 }

@@ -245,7 +245,7 @@ void rpc_reload(struct conn *conn, const Svad__V1__Request *request)
 	int r;
 
 	(void)request->reload;
-	if (broker->reload_conn) {
+	if (broker->reloading) {
 		conn_error(conn, request->id, SVAD_ABORTED, "A reload is under way already; ask again when it is done.");
 		return;
 	}
@@ -255,6 +255,7 @@ void rpc_reload(struct conn *conn, const Svad__V1__Request *request)
 		conn_error(conn, request->id, SVAD_UNAVAILABLE, "The supervisor cannot be asked now: %s; try again.", uv_strerror(r));
 		return;
 	}
+	broker->reloading = true;
 	broker->reload_conn = conn;
 	broker->reload_id = request->id;
 }

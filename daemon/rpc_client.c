@@ -13,6 +13,9 @@
 #include "events.h"
 #include "rpc.h"
 
+/* One in use, and earlier ones that drain. */
+#define CTXS_PER_CLIENT 4
+
 /* Takes over the ctx that the client says it holds, if nobody else stands for it: the broker or the connection has been lost in between. The
  * cookie is a secret of its process, and process and uid must be the same: whoever else knows it gains nothing by it. */
 static bool hello_resume(struct conn *conn, uint64_t cookie)
@@ -29,6 +32,7 @@ static bool hello_resume(struct conn *conn, uint64_t cookie)
 	    !list_empty(&client->ctxs))
 		return false;
 	client_adopt(client, from);
+	broker_enforce(conn->broker, client); /* the settings may have changed while nobody could ask for its groups */
 	return client->ctx == ctx;
 }
 
@@ -62,6 +66,7 @@ void rpc_hello(struct conn *conn, const Svad__V1__Request *request)
 		struct client *client = conn->client;
 
 		snprintf(client->program, sizeof(client->program), "%s", hello->program);
+		wire_trim_text(client->program);
 		body.context_known = hello_resume(conn, hello->context);
 		body.client = client->node.id;
 		body.max_bonds = conn->broker->config->bonds_per_client;
@@ -196,6 +201,8 @@ static int bind_ctx(struct client *client, uint64_t held, struct ctx **ret, int 
 		.gid = client->gid,
 		.pid = client->pid,
 	};
+	struct list *pos;
+	unsigned n = 0;
 	int r;
 
 	*ret_fd = -1;
@@ -203,6 +210,11 @@ static int bind_ctx(struct client *client, uint64_t held, struct ctx **ret, int 
 		*ret = client->ctx;
 		return 0;
 	}
+	/* Each ctx costs fds here, in the device and in flight until the client reads them. */
+	list_for_each(pos, &client->ctxs)
+		n++;
+	if (n >= CTXS_PER_CLIENT)
+		return -EBUSY;
 	/* A ctx whose fd the client no longer has cannot be given again: it ends, and with it what was bound through it. */
 	if (client->ctx)
 		ctx_revoke(client->ctx, SVAB_CAUSE_LAST_CLOSE);

@@ -237,6 +237,21 @@ static ssize_t encode(const ProtobufCMessage *msg, void *buf, size_t size)
 	return (ssize_t)protobuf_c_message_pack(msg, buf);
 }
 
+void wire_trim_text(char *text)
+{
+	size_t len = strlen(text), tail = 0, want;
+	unsigned char lead;
+
+	while (tail < len && tail < 4 && ((unsigned char)text[len - 1 - tail] & 0xc0) == 0x80)
+		tail++;
+	if (tail == len)
+		return;
+	lead = (unsigned char)text[len - 1 - tail];
+	want = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc0 ? 1 : 0;
+	if (tail < want)
+		text[len - 1 - tail] = '\0';
+}
+
 ssize_t wire_encode_request(const Svad__V1__Request *msg, void *buf, size_t size)
 {
 	return encode(&msg->base, buf, size);

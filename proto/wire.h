@@ -51,6 +51,9 @@ void wire_arena_reset(struct wire_arena *arena);
 int wire_decode_request(const void *data, size_t len, struct wire_arena *arena, Svad__V1__Request **ret);
 int wire_decode_reply(const void *data, size_t len, struct wire_arena *arena, Svad__V1__Reply **ret);
 
+/* After snprintf() into a short buffer: takes away a UTF-8 character that was cut in its middle, which no receiver would accept. */
+void wire_trim_text(char *text);
+
 /* Encode into buf (of WIRE_MAX bytes). Length, or -EMSGSIZE. */
 ssize_t wire_encode_request(const Svad__V1__Request *msg, void *buf, size_t size);
 ssize_t wire_encode_reply(const Svad__V1__Reply *msg, void *buf, size_t size);
