@@ -85,7 +85,8 @@ static void bond_news(struct sim_note *note)
 			sim_event(&fault);
 		}
 	}
-	if (news & NEWS_STOPPED)
+	/* A reset may have taken the worker's acknowledgement before its news came. */
+	if ((news & NEWS_STOPPED) && !bond->finished)
 		bond_acked(bond);
 	if (news & NEWS_FLUSHED)
 		sim_bond_input(bond, DRAIN_FLUSHED_ALL, SVAB_CAUSE_NONE);
