@@ -25,8 +25,11 @@ dist_systemdsystemunit_DATA = packaging/svad.socket packaging/svad-admin.socket
 nodist_systemdsystemunit_DATA = packaging/svad.service
 endif
 
-dist_doc_DATA = LICENSE NEWS \
-	doc/client.md
+dist_doc_DATA = LICENSE NEWS README.md \
+	doc/architecture.md \
+	doc/client.md \
+	doc/protocol.md \
+	doc/states.md
 
 # Fragments get their installed names here, and svad.conf is an administrator's own: an existing one is never overwritten.
 install-data-local:
