@@ -128,7 +128,7 @@ static void svad_exec(const struct sys_options *o)
 		snprintf(pid, sizeof(pid), "%d", (int)getpid());
 		setenv("LISTEN_PID", pid, 1);
 		setenv("LISTEN_FDS", "2", 1);
-		setenv("LISTEN_FDNAMES", "svad.socket:svad-admin.socket", 1);
+		setenv("LISTEN_FDNAMES", "client:admin", 1);
 		(void)syscall(SYS_close_range, 5, ~0u, 0);
 	} else {
 		(void)syscall(SYS_close_range, 3, ~0u, 0);
@@ -157,24 +157,31 @@ static void wait_ready(void)
 	}
 }
 
-static void fault_open(void)
+void sys_fault_connect(void)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 
+	if (sys.fault >= 0)
+		close(sys.fault);
 	sys.fault = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", sys_path("fault"));
 	MUST_EQ(connect(sys.fault, (struct sockaddr *)&addr, sizeof(addr)), 0);
 }
 
+void sys_make_dir(void)
+{
+	if (sys.dir[0])
+		return;
+	strcpy(sys.dir, "/tmp/svad-sys.XXXXXX");
+	MUST(mkdtemp(sys.dir) != NULL);
+	/* Clients of other uids come by here. */
+	MUST_EQ(chmod(sys.dir, 0755), 0);
+}
+
 void sys_start_with(const struct sys_options *o)
 {
 	signal(SIGPIPE, SIG_IGN);
-	if (!sys.dir[0]) {
-		strcpy(sys.dir, "/tmp/svad-sys.XXXXXX");
-		MUST(mkdtemp(sys.dir) != NULL);
-		/* Clients of other uids come by here. */
-		MUST_EQ(chmod(sys.dir, 0755), 0);
-	}
+	sys_make_dir();
 	sys_configure(o);
 	notify_open();
 	sys.pid = fork();
@@ -183,8 +190,11 @@ void sys_start_with(const struct sys_options *o)
 		svad_exec(o);
 	sys.pidfd = sys_pidfd(sys.pid);
 	wait_ready();
+	/* What else svad has to say nobody reads; a queue that fills up is not what is tested here. */
+	close(sys.notify);
+	sys.notify = -1;
 	sys_reconnect();
-	fault_open();
+	sys_fault_connect();
 }
 
 void sys_start(const char *config)

@@ -49,9 +49,9 @@ struct sys_options {
 	const char *stderr_path; /* NULL: DIR/log */
 	const char *preload; /* a library for LD_PRELOAD */
 	int listen_fds[2]; /* both not 0: socket activation, clients' and administrators' */
-	bool no_watch;
 };
 
+void sys_make_dir(void); /* the daemon's directory, when something must be in there before it starts */
 /* Starts svad and returns when it has said READY=1. */
 void sys_start(const char *config);
 void sys_start_with(const struct sys_options *options);
@@ -59,6 +59,7 @@ void sys_start_with(const struct sys_options *options);
 void sys_stop(void);
 /* SIGTERM and the exit status (128 + signal). */
 int sys_terminate(void);
+void sys_fault_connect(void); /* to the fault socket, anew after simdev was restarted */
 void sys_clean(void); /* closes connections, removes the directory: after sys_terminate() */
 const char *sys_path(const char *name); /* of a file in the daemon's directory; four at a time are good */
 /* Writes DIR/svad.conf anew. */

@@ -352,9 +352,7 @@ START_TEST(test_enomem)
 	snprintf(library, sizeof(library), "%s/.libs/faulty-accept.so", tap_builddir());
 	if (access(library, R_OK) < 0)
 		tap_skip("no %s: build it with make check-programs", library);
-	strcpy(sys.dir, "/tmp/svad-sys.XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(sys.dir));
-	ck_assert_int_eq(chmod(sys.dir, 0755), 0);
+	sys_make_dir();
 	setenv("SVAD_TEST_ENOMEM", sys_path("enomem"), 1);
 	sys_start_with(&(struct sys_options) { .preload = library });
 	bystander_start(&neighbour, "sim1");
