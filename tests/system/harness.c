@@ -190,9 +190,7 @@ void sys_start_with(const struct sys_options *o)
 		svad_exec(o);
 	sys.pidfd = sys_pidfd(sys.pid);
 	wait_ready();
-	/* What else svad has to say nobody reads; a queue that fills up is not what is tested here. */
-	close(sys.notify);
-	sys.notify = -1;
+	/* What else svad has to say is not read: its queue is full soon, and that must not hold svad up. */
 	sys_reconnect();
 	sys_fault_connect();
 }
