@@ -161,6 +161,49 @@ test_random_CPPFLAGS = $(TEST_CPPFLAGS)
 test_random_CFLAGS = $(TEST_CFLAGS)
 test_random_LDADD = $(TEST_LIBS) libsvaclient.la libsvadproto.la $(PROTOBUF_C_LIBS)
 
+# A whole svad with raw clients.
+SYS_HARNESS = \
+	tests/system/harness.c \
+	tests/system/harness.h \
+	tests/system/harness-child.c \
+	tests/system/harness-client.c
+SYS_LIBS = $(TEST_LIBS) libsvaclient.la libsvadproto.la $(PROTOBUF_C_LIBS)
+
+# For LD_PRELOAD: -rpath makes libtool build it as a shared library.
+check_LTLIBRARIES += faulty-accept.la
+faulty_accept_la_SOURCES = tests/system/faulty-accept.c
+faulty_accept_la_LDFLAGS = -module -avoid-version -shared -rpath $(abs_top_builddir)
+
+SYSTEM_TESTS += test-bad-input test-bad-fds test-overload test-bind test-lifetime test-revoke test-daemon
+test_bad_input_SOURCES = tests/system/test-bad-input.c $(SYS_HARNESS)
+test_bad_input_CPPFLAGS = $(TEST_CPPFLAGS)
+test_bad_input_CFLAGS = $(TEST_CFLAGS)
+test_bad_input_LDADD = $(SYS_LIBS)
+test_bad_fds_SOURCES = tests/system/test-bad-fds.c $(SYS_HARNESS)
+test_bad_fds_CPPFLAGS = $(TEST_CPPFLAGS)
+test_bad_fds_CFLAGS = $(TEST_CFLAGS)
+test_bad_fds_LDADD = $(SYS_LIBS)
+test_overload_SOURCES = tests/system/test-overload.c $(SYS_HARNESS)
+test_overload_CPPFLAGS = $(TEST_CPPFLAGS)
+test_overload_CFLAGS = $(TEST_CFLAGS)
+test_overload_LDADD = $(SYS_LIBS)
+test_bind_SOURCES = tests/system/test-bind.c $(SYS_HARNESS)
+test_bind_CPPFLAGS = $(TEST_CPPFLAGS)
+test_bind_CFLAGS = $(TEST_CFLAGS)
+test_bind_LDADD = $(SYS_LIBS)
+test_lifetime_SOURCES = tests/system/test-lifetime.c $(SYS_HARNESS) tests/system/slow-file.c tests/system/slow-file.h
+test_lifetime_CPPFLAGS = $(TEST_CPPFLAGS)
+test_lifetime_CFLAGS = $(TEST_CFLAGS)
+test_lifetime_LDADD = $(SYS_LIBS)
+test_revoke_SOURCES = tests/system/test-revoke.c $(SYS_HARNESS)
+test_revoke_CPPFLAGS = $(TEST_CPPFLAGS)
+test_revoke_CFLAGS = $(TEST_CFLAGS)
+test_revoke_LDADD = $(SYS_LIBS)
+test_daemon_SOURCES = tests/system/test-daemon.c $(SYS_HARNESS)
+test_daemon_CPPFLAGS = $(TEST_CPPFLAGS)
+test_daemon_CFLAGS = $(TEST_CFLAGS)
+test_daemon_LDADD = $(SYS_LIBS)
+
 # ---- which of them run again in other ways (tests/run-all) ---------------------------------------
 
 # Under ThreadSanitizer: what has threads, that is the simulated device and the library.
