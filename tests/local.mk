@@ -110,6 +110,30 @@ test_sim_CPPFLAGS = $(TEST_CPPFLAGS)
 test_sim_CFLAGS = $(TEST_CFLAGS)
 test_sim_LDADD = $(TEST_LIBS) libsvad-common.la
 
+UNIT_TESTS += test-drain
+test_drain_SOURCES = tests/unit/test-drain.c daemon/drain.c
+test_drain_CPPFLAGS = $(TEST_CPPFLAGS)
+test_drain_CFLAGS = $(TEST_CFLAGS)
+test_drain_LDADD = $(TEST_LIBS)
+
+UNIT_TESTS += test-idmap
+test_idmap_SOURCES = tests/unit/test-idmap.c daemon/idmap.c
+test_idmap_CPPFLAGS = $(TEST_CPPFLAGS)
+test_idmap_CFLAGS = $(TEST_CFLAGS)
+test_idmap_LDADD = $(TEST_LIBS)
+
+UNIT_TESTS += test-peer
+test_peer_SOURCES = tests/unit/test-peer.c daemon/peer.c
+test_peer_CPPFLAGS = $(TEST_CPPFLAGS)
+test_peer_CFLAGS = $(TEST_CFLAGS)
+test_peer_LDADD = $(TEST_LIBS)
+
+UNIT_TESTS += test-device-select
+test_device_select_SOURCES = tests/unit/test-device-select.c daemon/device.c
+test_device_select_CPPFLAGS = $(TEST_CPPFLAGS)
+test_device_select_CFLAGS = $(TEST_CFLAGS) $(LIBUV_CFLAGS)
+test_device_select_LDADD = $(TEST_LIBS)
+
 # ---- system tests: real processes on the simulated device ---------------------------------------
 
 SYSTEM_TESTS =
