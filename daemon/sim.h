@@ -64,11 +64,14 @@ uint64_t sim_now(void); /* CLOCK_MONOTONIC, ns */
 
 struct sim_work {
 	struct sim_work *next;
+	struct sim_os_owner *owner; /* sim_os.c's */
 	void (*run)(struct sim_work *work); /* in an OS thread; owns work */
 };
 int sim_os_init(void);
-void sim_os_submit(struct sim_work *work); /* any thread */
-void sim_os_close_fd(int fd); /* close() of a fd that a client sent may block (FUSE): not in the loop. -1 is fine */
+/* Any thread. uid: of the client that the work may block on. A user has a share of the threads; what is over it waits for that user's
+ * own work, and nobody else's waits for it. */
+void sim_os_submit(struct sim_work *work, uid_t uid);
+void sim_os_close_fd(int fd, uid_t uid); /* close() of a fd that a client sent may block (FUSE): not in the loop. -1 is fine */
 /* No new work; waits until the threads that can end have ended (bounded). True: all have. */
 bool sim_os_stop(void);
 
@@ -83,6 +86,7 @@ struct sim_mm {
 	atomic_uint refs;
 	uint64_t id;
 	pid_t pid;
+	uid_t uid; /* whose share of the OS's threads its work takes */
 	unsigned char random[16];
 	int mem_fd, maps_fd;
 	pthread_mutex_t maps_lock; /* the text of maps has one position for all */
@@ -119,6 +123,10 @@ struct sim_device {
 
 	atomic_ullong jobs, bytes, faults, errors;
 	uint64_t stop_failures, drained; /* loop */
+	bool resetting; /* loop: until every bond is CLEAN or QUARANTINED */
+	uint32_t reset_waits; /* bonds whose reset_wait is armed */
+	uint32_t reset_seq; /* of the broker that waits for it, 0: none */
+	uint64_t reset_before; /* drained then */
 
 	/* Activity, for `wait` of the fault socket. */
 	atomic_uint working, n_held;
@@ -162,6 +170,7 @@ enum sim_worker_state { WORKER_NONE, WORKER_IDLE, WORKER_WORKING };
 #define NEWS_FLUSHED (1u << 1)
 #define NEWS_FAULT (1u << 2)
 #define NEWS_PORTAL (1u << 3)
+#define NEWS_REVOKED (1u << 4)
 
 struct sim_pr;
 
@@ -186,6 +195,10 @@ struct sim_bond {
 	bool was_reset; /* the device has forgotten this bond's work */
 	bool draining_counted, quarantine_counted;
 	bool finished;
+	struct sim_work portal_work;
+	bool portal_pending; /* the portal is being taken away: no stop is complete before it has gone */
+	bool ack_waits; /* for just that */
+	struct sim_timer reset_wait; /* a reset waits for just that, so long */
 	uint64_t fault_window_ns;
 	uint32_t fault_window_n;
 
@@ -193,7 +206,6 @@ struct sim_bond {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	enum sim_worker_state worker_state;
-	atomic_bool executing; /* a descriptor was fetched whose completion is not visible yet */
 	bool kicked, acked, in_access, is_held;
 	struct sim_worker *worker;
 	uint32_t news;
@@ -202,6 +214,7 @@ struct sim_bond {
 	uint64_t fault_address;
 	uint32_t fault_code;
 
+	atomic_bool executing; /* a descriptor was fetched whose completion is not visible yet */
 	atomic_bool dead; /* no access begins any more; set under the lock */
 	atomic_bool stop; /* asked, and the device obeys */
 	atomic_bool stop_awaits; /* the stop awaits page responses */
