@@ -48,6 +48,7 @@ void sim_bond_unref(struct sim_bond *bond)
 /* ---- news from threads ------------------------------------------------------------------------------ */
 
 static void bond_acked(struct sim_bond *bond);
+static void bond_portal_gone(struct sim_bond *bond);
 
 static void bond_news(struct sim_note *note)
 {
@@ -88,6 +89,8 @@ static void bond_news(struct sim_note *note)
 	/* A reset may have taken the worker's acknowledgement before its news came. */
 	if ((news & NEWS_STOPPED) && !bond->finished)
 		bond_acked(bond);
+	if ((news & NEWS_REVOKED) && !bond->finished)
+		bond_portal_gone(bond);
 	if (news & NEWS_FLUSHED)
 		sim_bond_input(bond, DRAIN_FLUSHED_ALL, SVAB_CAUSE_NONE);
 	if ((news & NEWS_PORTAL) && bond->drain.state == SVAB_PASID_BOUND) {
@@ -142,15 +145,39 @@ static void pasid_release(struct sim_mm *mm)
 	mm->pasid = 0;
 }
 
+/* In an OS thread, because the client has this file too: one write of its own that waits for a page (a FUSE file's) holds the lock that
+ * ftruncate() needs, and may for ever. The client's mapping has nothing behind it from here on (SIGBUS), and the seal keeps it from growing
+ * back. */
+static void portal_truncate(struct sim_work *work)
+{
+	struct sim_bond *bond = container_of(work, struct sim_bond, portal_work);
+
+	if (ftruncate(bond->portal_fd, 0) < 0)
+		log_err("cannot revoke the portal of bond %llu: %s", (unsigned long long)bond->id, strerror(errno));
+	sim_bond_tell(bond, NEWS_REVOKED);
+	sim_bond_unref(bond);
+}
+
+static void check_portal(const struct sim_bond *bond)
+{
+	struct stat st = { .st_size = -1 };
+
+	(void)fstat(bond->portal_fd, &st);
+	checker_stopping(bond->id, st.st_size);
+}
+
 static void op_revoke_portal(struct drain *d)
 {
 	struct sim_bond *bond = of_drain(d);
 
 	if (MUTATED("early-release") && bond->mm->n_bonds == 1)
 		pasid_release(bond->mm);
-	/* The client's mapping has nothing behind it from here on (SIGBUS), and the seal keeps it from growing back. */
-	if (!MUTATED("skip-portal-revoke") && ftruncate(bond->portal_fd, 0) < 0)
-		log_err("cannot revoke the portal of bond %llu: %s", (unsigned long long)bond->id, strerror(errno));
+	if (MUTATED("skip-portal-revoke"))
+		return;
+	bond->portal_pending = true;
+	bond->portal_work.run = portal_truncate;
+	sim_bond_ref(bond);
+	sim_os_submit(&bond->portal_work, bond->mm->uid);
 }
 
 static bool stop_awaits_responses(const struct sim_bond *bond)
@@ -162,9 +189,35 @@ static bool stop_awaits_responses(const struct sim_bond *bond)
 /* The device acknowledged: it sends nothing more. */
 static void bond_acked(struct sim_bond *bond)
 {
+	/* A stop is complete when nothing new can be asked for either. Late for that reason is late all the same: the deadline runs. */
+	if (bond->portal_pending) {
+		bond->ack_waits = true;
+		return;
+	}
 	sim_timer_cancel(&bond->delay);
 	checker_stopped(bond->id);
 	sim_bond_input(bond, stop_awaits_responses(bond) ? DRAIN_STOPPED_CLEAN : DRAIN_STOPPED_FLUSHED, SVAB_CAUSE_NONE);
+}
+
+static void reset_wait_over(struct sim_timer *timer)
+{
+	struct sim_bond *bond = container_of(timer, struct sim_bond, reset_wait);
+
+	sim_timer_cancel(timer);
+	bond->device->reset_waits--;
+	sim_device_reset_settle(bond->device);
+}
+
+static void bond_portal_gone(struct sim_bond *bond)
+{
+	bond->portal_pending = false;
+	check_portal(bond);
+	if (bond->ack_waits) {
+		bond->ack_waits = false;
+		bond_acked(bond);
+	}
+	if (bond->reset_wait.slot)
+		reset_wait_over(&bond->reset_wait);
 }
 
 static void bond_stop_now(struct sim_bond *bond)
@@ -285,13 +338,12 @@ static void op_report(struct drain *d)
 {
 	struct sim_bond *bond = of_drain(d);
 	struct sim_device *device = bond->device;
-	struct stat st = { .st_size = -1 };
 
 	bond_count(bond);
 	switch (d->state) {
 	case SVAB_PASID_STOPPING:
-		(void)fstat(bond->portal_fd, &st);
-		checker_stopping(bond->id, st.st_size);
+		if (!bond->portal_pending)
+			check_portal(bond);
 		if (d->cause == SVAB_CAUSE_MM_RELEASED)
 			sim_event_bond(bond, SVAB_EV_MM_RELEASED, 0);
 		sim_event_bond(bond, SVAB_EV_STOPPING, 0);
@@ -321,6 +373,7 @@ static void op_report(struct drain *d)
 	case SVAB_PASID_BOUND:
 		break;
 	}
+	sim_device_reset_settle(device);
 }
 
 static void hold_free(struct sim_hold *hold)
@@ -419,6 +472,15 @@ int sim_bond_device_reset(struct sim_bond *bond, enum svab_cause cause)
 	case SVAB_PASID_QUARANTINED:
 		if (!sim_worker_stop(bond, false, true)) {
 			r = 1; /* inside an access: it becomes CLEAN when that returns */
+			break;
+		}
+		if (bond->portal_pending) {
+			bond->ack_waits = true;
+			r = 1; /* or when its portal has gone, which is a moment unless its client holds it */
+			bond->reset_wait.fn = reset_wait_over;
+			if (!bond->reset_wait.slot &&
+			    !sim_timer_arm(&bond->reset_wait, sim_now() + (uint64_t)bond->drain.deadline_ms * 1000000u))
+				bond->device->reset_waits++;
 			break;
 		}
 		sim_timer_cancel(&bond->delay);

@@ -98,29 +98,47 @@ static bool send_packets(void)
 	return true;
 }
 
+static struct {
+	struct simwire_hdr hdr;
+	struct svab_event events[PACKET_EVENTS];
+} batch;
+
+/* The first of the waiting events as one packet in batch; its length in bytes. batch_taken() takes them off. */
+static size_t batch_fill(size_t *ret_n)
+{
+	size_t n = 0, bytes;
+
+	for (; n < PACKET_EVENTS && n < control.n; n++)
+		batch.events[n] = control.events[(control.first + n) % control.room];
+	if (control.lost && n == control.n && n < PACKET_EVENTS)
+		batch.events[n++] = (struct svab_event) {
+			.size = sizeof(struct svab_event),
+			.type = SVAB_EV_LOST,
+			.time_ns = sim_now(),
+			.value = control.lost,
+		};
+	bytes = n * sizeof(struct svab_event);
+	batch.hdr = (struct simwire_hdr) { .op = SIMWIRE_EVENTS, .len = (uint32_t)bytes };
+	*ret_n = n;
+	return sizeof(batch.hdr) + bytes;
+}
+
+static void batch_taken(size_t n)
+{
+	if (n > control.n) {
+		control.lost = 0;
+		n--;
+	}
+	control.first = (control.first + n) % (control.room ? control.room : 1);
+	control.n -= n;
+}
+
 static bool send_events(void)
 {
-	static struct {
-		struct simwire_hdr hdr;
-		struct svab_event events[PACKET_EVENTS];
-	} batch;
-
 	while (control.n || control.lost) {
-		size_t n = 0, bytes;
-		int r;
+		size_t n, len = batch_fill(&n);
+		int r = send_bytes(&batch, len);
 
-		for (; n < PACKET_EVENTS && n < control.n; n++)
-			batch.events[n] = control.events[(control.first + n) % control.room];
-		if (control.lost && n == control.n && n < PACKET_EVENTS)
-			batch.events[n++] = (struct svab_event) {
-				.size = sizeof(struct svab_event),
-				.type = SVAB_EV_LOST,
-				.time_ns = sim_now(),
-				.value = control.lost,
-			};
-		bytes = n * sizeof(struct svab_event);
-		batch.hdr = (struct simwire_hdr) { .op = SIMWIRE_EVENTS, .len = (uint32_t)bytes };
-		r = send_bytes(&batch, sizeof(batch.hdr) + bytes);
 		if (r == -EAGAIN || r == -ENOBUFS)
 			return false;
 		if (r < 0) { /* it is gone; the channel will bring a new one */
@@ -128,12 +146,25 @@ static bool send_events(void)
 			control.lost = 0;
 			return true;
 		}
-		if (n > control.n) {
-			control.lost = 0;
-			n--;
-		}
-		control.first = (control.first + n) % (control.room ? control.room : 1);
-		control.n -= n;
+		batch_taken(n);
+	}
+	return true;
+}
+
+/* Events that could not be sent yet become packets, so that an answer that is queued now stays behind them: a listing must not overtake
+ * the history that led to it. */
+static bool pack_events(void)
+{
+	while (control.n || control.lost) {
+		size_t n, len = batch_fill(&n);
+		struct packet *p = malloc(sizeof(*p) + len);
+
+		if (!p)
+			return false;
+		p->len = len;
+		memcpy(p->bytes, &batch, len);
+		list_append(&control.packets, &p->link);
+		batch_taken(n);
 	}
 	return true;
 }
@@ -198,14 +229,14 @@ static void answer(const struct sim_msg *m, int result, const void *arg, size_t 
 	if (!m->hdr.seq || control.fd < 0)
 		return;
 	p = malloc(sizeof(*p) + sizeof(hdr) + len);
-	if (!p) {
+	/* What happened before is told before. */
+	sim_control_flush();
+	if (!p || !pack_events()) {
+		free(p);
 		log_err("no memory for an answer to the broker; its connection is closed");
 		control_close();
 		return;
 	}
-	/* What happened before is told before. */
-	if (!control.wants_write && control.n)
-		control_flush();
 	p->len = sizeof(hdr) + len;
 	memcpy(p->bytes, &hdr, sizeof(hdr));
 	if (len)
@@ -313,9 +344,12 @@ static void do_ctx_ref(struct sim_msg *m)
 		r = -EINVAL;
 	if (!r) {
 		ctx = sim_ctx_find(ref.cookie);
-		if (!ctx)
+		if (!ctx) {
 			r = -ENOENT;
-		else if (m->hdr.op == SVAB_CTX_REVOKE_GRANT)
+			/* It could not be made (no fd, no memory) and the broker was not told: now it must hear of its end. */
+			if (m->hdr.op == SVAB_CTX_REVOKE)
+				sim_event(&(struct svab_event) { .type = SVAB_EV_CTX_GONE, .cookie = ref.cookie });
+		} else if (m->hdr.op == SVAB_CTX_REVOKE_GRANT)
 			r = sim_ctx_revoke_grant(ctx, ref.device);
 		else
 			sim_ctx_end(ctx, (enum svab_cause)ref.cause);
@@ -349,10 +383,17 @@ static void do_dev_reset(struct sim_msg *m)
 
 	if (!r) {
 		device = sim_device_find(reset.device);
-		r = device ? sim_device_reset(device, &reset.clean, &reset.quarantined) : -ENODEV;
-		reset.size = sizeof(reset);
+		r = device ? sim_device_reset(device, m->hdr.seq) : -ENODEV;
 	}
-	answer_arg(m, r, &reset, sizeof(reset));
+	if (r < 0)
+		answer(m, r, NULL, 0); /* else when its bonds have settled */
+}
+
+void sim_control_answer_reset(uint32_t seq, const struct svab_dev_reset *reset)
+{
+	struct sim_msg m = { .hdr = { .op = (uint32_t)SVAB_DEV_RESET, .seq = seq, .len = sizeof(*reset) } };
+
+	answer(&m, 0, reset, sizeof(*reset));
 }
 
 /* The cursor is the ctx's number << 16 | how many of its entries were given. */
@@ -374,6 +415,18 @@ static bool list_add(struct lister *l, const struct svab_list_entry *e)
 	}
 	l->entries[l->head.count++] = *e;
 	return true;
+}
+
+static uint32_t list_ctx_entries(const struct sim_ctx *ctx)
+{
+	const struct list *p;
+	uint32_t n = 1;
+
+	list_for_each(p, &ctx->grants)
+		n++;
+	list_for_each(p, &ctx->holds)
+		n++;
+	return n;
 }
 
 static bool list_ctx(struct lister *l, struct sim_ctx *ctx)
@@ -449,6 +502,11 @@ static void do_list(struct sim_msg *m)
 		l.ctx_seq = ctx->seq;
 		l.at = 0;
 		l.skip = ctx->seq == from >> 16 ? (uint32_t)(from & 0xffff) : 0;
+		/* A ctx is cut in two only when it fits no page: between two pages its entries may become fewer. */
+		if (l.head.count && l.head.count + list_ctx_entries(ctx) > l.max) {
+			l.head.cursor = ctx->seq << 16;
+			break;
+		}
 		if (!list_ctx(&l, ctx))
 			break;
 	}
@@ -525,6 +583,8 @@ int sim_control_attach(int fd)
 	int r;
 
 	control_close();
+	for (uint32_t i = 0; i < sim.n_devices; i++)
+		sim.devices[i].reset_seq = 0; /* who asked is gone */
 	control.poll = calloc(1, sizeof(*control.poll));
 	if (!control.poll) {
 		close(fd);

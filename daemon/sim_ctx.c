@@ -120,12 +120,12 @@ int sim_ctx_create(const struct svab_ctx_create *create, int fd)
 	int r;
 
 	if (!create->cookie || sim_ctx_find(create->cookie)) {
-		sim_os_close_fd(fd);
+		sim_os_close_fd(fd, (uid_t)-1);
 		return create->cookie ? -EEXIST : -EINVAL;
 	}
 	ctx = calloc(1, sizeof(*ctx));
 	if (!ctx) {
-		sim_os_close_fd(fd);
+		sim_os_close_fd(fd, (uid_t)-1);
 		return -ENOMEM;
 	}
 	ctx->refs = 1;
@@ -152,7 +152,7 @@ int sim_ctx_reopen(uint64_t cookie, int fd)
 	struct sim_ctx *ctx = sim_ctx_find(cookie);
 
 	if (!ctx || ctx->ended) {
-		sim_os_close_fd(fd);
+		sim_os_close_fd(fd, (uid_t)-1);
 		return -ENOENT;
 	}
 	return socket_add(ctx, fd);
@@ -276,6 +276,9 @@ static int bind_finish(struct bind_job *job, struct svab_bind *out, int fds[2], 
 	if (!ctx->mm)
 		ctx->mm = sim_mm_use(mm);
 	first = !hold->refs;
+	/* Before anything can fail: the grant is used up, and the end of what the broker never saw begin would be no end to it. */
+	if (first)
+		sim_event_bond_hold(hold, SVAB_EV_BOUND);
 	r = sim_ref_new(hold, &fds[0]);
 	if (r < 0) {
 		if (first)
@@ -294,8 +297,6 @@ static int bind_finish(struct bind_job *job, struct svab_bind *out, int fds[2], 
 		.portal_size = 4096,
 		.at_random = job->bind.at_random,
 	};
-	if (first)
-		sim_event_bond_hold(hold, SVAB_EV_BOUND);
 out:
 	sim_mm_unuse(mm);
 	return r;
@@ -327,8 +328,8 @@ static void bind_done(struct sim_note *note)
 	} else if (s->poll.data == s) {
 		socket_unref(s);
 	}
-	sim_os_close_fd(job->fds.mem);
-	sim_os_close_fd(job->fds.maps);
+	sim_os_close_fd(job->fds.mem, job->fds.uid);
+	sim_os_close_fd(job->fds.maps, job->fds.uid);
 	free(job);
 }
 
@@ -384,11 +385,12 @@ static int ctx_bind(struct ctx_socket *s, struct sim_msg *m)
 		.mem = sim_msg_take_fd(m, 0),
 		.maps = sim_msg_take_fd(m, 1),
 		.pid = m->pid,
+		.uid = m->uid,
 		.at_random = bind.at_random,
 	};
 	s->binding = job;
 	(void)uv_poll_start(&s->poll, UV_DISCONNECT, socket_ready);
-	sim_os_submit(&job->work);
+	sim_os_submit(&job->work, m->uid);
 	return 1;
 }
 

@@ -8,6 +8,7 @@
 
 #include "log.h"
 #include "sim_bond.h"
+#include "sim_control.h"
 #include "sim_event.h"
 #include "sim_worker.h"
 
@@ -146,22 +147,38 @@ static void bonds_reset(struct sim_device *d, enum svab_cause cause)
 		sim_bond_device_reset(container_of(l, struct sim_bond, of_device), cause);
 }
 
-int sim_device_reset(struct sim_device *d, uint32_t *ret_clean, uint32_t *ret_quarantined)
+int sim_device_reset(struct sim_device *d, uint32_t seq)
 {
-	struct svab_event e = { .type = SVAB_EV_DEV_RESET, .device = d->id };
-	uint64_t before = d->drained;
-
 	if (d->state == SVAB_DEV_GONE)
 		return -ENODEV;
 	if (!d->config->reset)
 		return -EOPNOTSUPP;
+	if (d->resetting)
+		return -EBUSY;
+	d->reset_before = d->drained;
 	bonds_reset(d, SVAB_CAUSE_DEVICE_RESET);
-	*ret_clean = (uint32_t)(d->drained - before);
-	*ret_quarantined = d->quarantined;
-	e.value = *ret_clean;
-	sim_event(&e);
-	log_notice("%s was reset: %u bonds became CLEAN, %u are still quarantined", d->name, *ret_clean, *ret_quarantined);
+	d->reset_seq = seq;
+	d->resetting = true;
+	sim_device_reset_settle(d);
 	return 0;
+}
+
+void sim_device_reset_settle(struct sim_device *d)
+{
+	struct svab_event e = { .type = SVAB_EV_DEV_RESET, .device = d->id };
+	struct svab_dev_reset reset = { .size = sizeof(reset), .device = d->id };
+
+	if (!d->resetting || d->draining || d->reset_waits)
+		return;
+	d->resetting = false;
+	reset.clean = (uint32_t)(d->drained - d->reset_before);
+	reset.quarantined = d->quarantined;
+	e.value = reset.clean;
+	d->stop_failures = 0;
+	sim_event(&e);
+	log_notice("%s was reset: %u bonds became CLEAN, %u are still quarantined", d->name, reset.clean, reset.quarantined);
+	sim_control_answer_reset(d->reset_seq, &reset);
+	d->reset_seq = 0;
 }
 
 int sim_device_vanish(struct sim_device *d)

@@ -10,8 +10,11 @@ struct sim_device *sim_device_find(uint32_t id); /* NULL: none */
 struct sim_device *sim_device_by_name(const char *name);
 void sim_device_info(struct sim_device *device, struct svab_dev_info *ret); /* all but size and flags */
 
-/* SVAB_DEV_RESET. 0; -EOPNOTSUPP: it has no reset; -ENODEV: gone. */
-int sim_device_reset(struct sim_device *device, uint32_t *ret_clean, uint32_t *ret_quarantined);
+/* SVAB_DEV_RESET: answered (seq) once each of its bonds is CLEAN or QUARANTINED. 0; -EOPNOTSUPP: it has no reset; -ENODEV: gone; -EBUSY: a
+ * reset is under way. */
+int sim_device_reset(struct sim_device *device, uint32_t seq);
+/* A bond's state changed: that may have been what a reset waits for. */
+void sim_device_reset_settle(struct sim_device *device);
 
 /* Injected: it vanishes, with all its DMA; it comes back, empty. -EALREADY. */
 int sim_device_vanish(struct sim_device *device);

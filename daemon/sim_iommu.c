@@ -318,7 +318,7 @@ static int pr_send(struct sim_bond *bond, uint64_t address, bool write)
 		pr->ready_ns = sim_now() + (uint64_t)atomic_load(&device->delay_response_ms) * 1000000u;
 	bond->pr = pr;
 	bond->pr_waiting = true;
-	sim_os_submit(&pr->work);
+	sim_os_submit(&pr->work, bond->mm->uid);
 	return 0;
 }
 

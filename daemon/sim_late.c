@@ -38,7 +38,7 @@ static void late_fire(struct sim_timer *timer)
 {
 	struct late *l = container_of(timer, struct late, timer);
 
-	sim_os_submit(&l->work);
+	sim_os_submit(&l->work, (uid_t)-1);
 }
 
 void sim_late_dma(struct sim_bond *bond)

@@ -101,6 +101,7 @@ struct sim_mm *sim_mm_get(struct sim_mm_fds *fds)
 	atomic_init(&mm->probing, false);
 	mm->id = ++sim.next_mm;
 	mm->pid = fds->pid;
+	mm->uid = fds->uid;
 	memcpy(mm->random, fds->random, sizeof(mm->random));
 	mm->mem_fd = fds->mem;
 	mm->maps_fd = fds->maps;
@@ -197,8 +198,11 @@ static void sweep_run(struct sim_work *work)
 	struct sweep_work *s = container_of(work, struct sweep_work, work);
 
 	for (unsigned i = 0; i < s->n; i++) {
-		sim_mm_probe(s->mms[i]);
-		atomic_store(&s->mms[i]->probing, false);
+		/* Claimed one by one: those behind one that hangs are found by the next sweep. */
+		if (!atomic_exchange(&s->mms[i]->probing, true)) {
+			sim_mm_probe(s->mms[i]);
+			atomic_store(&s->mms[i]->probing, false);
+		}
 		sim_mm_unref(s->mms[i]);
 	}
 	free(s);
@@ -226,13 +230,13 @@ static void sweep_tick(uv_timer_t *timer)
 
 		list_remove(l);
 		list_append(&sim.mm_list, l);
-		if (mm->n_bonds && !atomic_load(&mm->gone) && !atomic_exchange(&mm->probing, true))
+		if (mm->n_bonds && !atomic_load(&mm->gone) && !atomic_load(&mm->probing))
 			s->mms[s->n++] = sim_mm_ref(mm);
 		if (l == end)
 			break;
 	}
 	if (s->n)
-		sim_os_submit(&s->work);
+		sim_os_submit(&s->work, (uid_t)-1);
 	else
 		free(s);
 }

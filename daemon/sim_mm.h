@@ -11,6 +11,7 @@
 struct sim_mm_fds {
 	int mem, maps;
 	pid_t pid; /* of the sender, in our pid namespace */
+	uid_t uid;
 	uint64_t at_random;
 	unsigned char random[16];
 };

@@ -46,6 +46,7 @@ int sim_recv(int fd, struct sim_msg *m)
 
 			memcpy(&cred, CMSG_DATA(c), sizeof(cred));
 			m->pid = cred.pid;
+			m->uid = cred.uid;
 		} else if (c->cmsg_type == SCM_RIGHTS) {
 			size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
@@ -56,7 +57,7 @@ int sim_recv(int fd, struct sim_msg *m)
 				if (m->n_fds < SIMWIRE_MAX_FDS) {
 					m->fds[m->n_fds++] = got;
 				} else {
-					sim_os_close_fd(got);
+					sim_os_close_fd(got, m->uid);
 					m->bad = -EINVAL;
 				}
 			}
@@ -80,7 +81,7 @@ int sim_recv(int fd, struct sim_msg *m)
 void sim_msg_close_fds(struct sim_msg *m)
 {
 	for (unsigned i = 0; i < m->n_fds; i++)
-		sim_os_close_fd(m->fds[i]);
+		sim_os_close_fd(m->fds[i], m->uid);
 	m->n_fds = 0;
 }
 

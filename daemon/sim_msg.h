@@ -15,6 +15,7 @@ struct sim_msg {
 	int fds[SIMWIRE_MAX_FDS]; /* CLOEXEC; -1 padded */
 	unsigned n_fds;
 	pid_t pid; /* of the sender, 0: not told, or in no pid namespace that we see */
+	uid_t uid; /* of the sender */
 	int bad; /* -errno to answer with: malformed, or fds were lost */
 };
 

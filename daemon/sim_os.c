@@ -14,13 +14,70 @@
 #define OS_THREADS_MAX 256u
 #define OS_IDLE_SECONDS 5
 
+/* A client that makes work hang (a page that never comes, a FUSE file that answers no close) holds a thread by each. A user gets so many of
+ * them at a time. */
+#define OS_SHARE 32u
+
+/* A user with work in hand. Gone with the last of it. */
+struct sim_os_owner {
+	struct idmap_node node; /* by uid */
+	unsigned in_hand; /* queued for a thread, or running */
+	struct sim_work *first, **last; /* over the share */
+};
+
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t wake, ended;
 	struct sim_work *first, **last;
+	struct idmap owners;
 	unsigned threads, idle, queued;
 	bool stopping;
 } os = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static int os_spawn(void);
+
+/* All of these with os.lock held. */
+
+static void os_queue(struct sim_work *work)
+{
+	work->next = NULL;
+	*os.last = work;
+	os.last = &work->next;
+	os.queued++;
+	if (os.queued > os.idle && os.threads < OS_THREADS_MAX)
+		(void)os_spawn(); /* none to be had: those that exist will come to it */
+	pthread_cond_signal(&os.wake);
+}
+
+static struct sim_os_owner *os_owner(uid_t uid)
+{
+	struct idmap_node *node = idmap_find(&os.owners, uid);
+	struct sim_os_owner *owner = node ? container_of(node, struct sim_os_owner, node) : calloc(1, sizeof(*owner));
+
+	if (owner && !node) {
+		owner->last = &owner->first;
+		idmap_insert(&os.owners, &owner->node, uid);
+	}
+	return owner;
+}
+
+static void os_done(struct sim_os_owner *owner)
+{
+	struct sim_work *work;
+
+	if (!owner)
+		return;
+	work = owner->first;
+	if (work) { /* takes the place of what has ended */
+		owner->first = work->next;
+		if (!owner->first)
+			owner->last = &owner->first;
+		os_queue(work);
+	} else if (!--owner->in_hand) {
+		idmap_remove(&os.owners, &owner->node);
+		free(owner);
+	}
+}
 
 static void *os_thread(void *arg)
 {
@@ -28,6 +85,7 @@ static void *os_thread(void *arg)
 	pthread_mutex_lock(&os.lock);
 	for (;;) {
 		struct sim_work *work = os.first;
+		struct sim_os_owner *owner;
 		struct timespec until;
 
 		if (work) {
@@ -35,9 +93,11 @@ static void *os_thread(void *arg)
 			if (!os.first)
 				os.last = &os.first;
 			os.queued--;
+			owner = work->owner; /* run() frees the work */
 			pthread_mutex_unlock(&os.lock);
 			work->run(work);
 			pthread_mutex_lock(&os.lock);
+			os_done(owner);
 			continue;
 		}
 		if (os.stopping)
@@ -85,22 +145,31 @@ int sim_os_init(void)
 	pthread_cond_init(&os.ended, &attr);
 	pthread_condattr_destroy(&attr);
 	os.last = &os.first;
+	r = idmap_init(&os.owners);
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&os.lock);
 	r = os_spawn(); /* one is always there: work can be late for want of threads, never stuck */
 	pthread_mutex_unlock(&os.lock);
 	return r;
 }
 
-void sim_os_submit(struct sim_work *work)
+void sim_os_submit(struct sim_work *work, uid_t uid)
 {
-	work->next = NULL;
+	struct sim_os_owner *owner;
+
 	pthread_mutex_lock(&os.lock);
-	*os.last = work;
-	os.last = &work->next;
-	os.queued++;
-	if (os.queued > os.idle && os.threads < OS_THREADS_MAX)
-		(void)os_spawn(); /* none to be had: those that exist will come to it */
-	pthread_cond_signal(&os.wake);
+	owner = os_owner(uid);
+	work->owner = owner; /* NULL, for want of memory: at nobody's cost */
+	if (owner && owner->in_hand >= OS_SHARE) {
+		work->next = NULL;
+		*owner->last = work;
+		owner->last = &work->next;
+	} else {
+		if (owner)
+			owner->in_hand++;
+		os_queue(work);
+	}
 	pthread_mutex_unlock(&os.lock);
 }
 
@@ -117,7 +186,7 @@ static void os_close(struct sim_work *work)
 	free(c);
 }
 
-void sim_os_close_fd(int fd)
+void sim_os_close_fd(int fd, uid_t uid)
 {
 	struct close_work *c;
 
@@ -129,7 +198,7 @@ void sim_os_close_fd(int fd)
 		return;
 	}
 	*c = (struct close_work) { .work.run = os_close, .fd = fd };
-	sim_os_submit(&c->work);
+	sim_os_submit(&c->work, uid);
 }
 
 bool sim_os_stop(void)

@@ -23,11 +23,17 @@ struct regs { /* what the program writes */
 	uint32_t ring_size, enable, doorbell;
 };
 
-static bool portal_read(struct sim_bond *bond, struct regs *ret)
+/* The client has this file too, and can make an access of ours wait for as long as it likes: each is one that may hang, and gives the slot
+ * up when it does. */
+static bool portal_read(struct sim_worker *w, struct regs *ret)
 {
 	unsigned char page[SVA_DEMO_REG_DOORBELL + 4];
+	ssize_t n;
 
-	if (pread(bond->portal_fd, page, sizeof(page), 0) != (ssize_t)sizeof(page))
+	sim_slot_enter(w);
+	n = pread(w->bond->portal_fd, page, sizeof(page), 0);
+	sim_slot_leave(w);
+	if (n != (ssize_t)sizeof(page))
 		return false;
 	memcpy(&ret->ring_base, page + SVA_DEMO_REG_RING_BASE, 8);
 	memcpy(&ret->ring_size, page + SVA_DEMO_REG_RING_SIZE, 4);
@@ -36,16 +42,18 @@ static bool portal_read(struct sim_bond *bond, struct regs *ret)
 	return true;
 }
 
-static void portal_write(struct sim_bond *bond, bool idle)
+static void portal_write(struct sim_worker *w, bool idle)
 {
+	struct sim_bond *bond = w->bond;
 	const uint32_t regs[4] = { bond->head, idle, bond->ring_error_code, bond->inflight };
 
 	_Static_assert(SVA_DEMO_REG_IDLE == SVA_DEMO_REG_HEAD + 4 && SVA_DEMO_REG_ERROR == SVA_DEMO_REG_HEAD + 8 &&
 			       SVA_DEMO_REG_INFLIGHT == SVA_DEMO_REG_HEAD + 12,
 		       "the device's registers are written in one go");
 	/* Sealed against growing: on a revoked portal this writes nothing. */
-	if (pwrite(bond->portal_fd, regs, sizeof(regs), SVA_DEMO_REG_HEAD) < 0)
-		return;
+	sim_slot_enter(w);
+	(void)!pwrite(bond->portal_fd, regs, sizeof(regs), SVA_DEMO_REG_HEAD);
+	sim_slot_leave(w);
 }
 
 /* ---- the ring --------------------------------------------------------------------------------------- */
@@ -99,16 +107,16 @@ static void work(struct sim_worker *w)
 		size_t n;
 		int r;
 
-		if (!portal_read(bond, &regs)) {
+		if (!portal_read(w, &regs)) {
 			sim_bond_tell(bond, NEWS_PORTAL); /* revoked by us, or truncated by the client: the loop knows */
 			return;
 		}
 		if (!ring_latch(bond, &regs)) {
 			/* Event suppression as virtio has it: announce the sleep, then look once more. */
 			bond->inflight = false;
-			portal_write(bond, true);
+			portal_write(w, true);
 			atomic_thread_fence(memory_order_seq_cst);
-			if (!portal_read(bond, &regs) || !ring_latch(bond, &regs))
+			if (!portal_read(w, &regs) || !ring_latch(bond, &regs))
 				return;
 		}
 
@@ -126,7 +134,7 @@ static void work(struct sim_worker *w)
 		atomic_store(&bond->executing, true);
 		bond->head++;
 		bond->inflight = true;
-		portal_write(bond, false);
+		portal_write(w, false);
 		r = sim_engine_execute(w, &desc, address);
 		atomic_store(&bond->executing, false);
 		if (r)
