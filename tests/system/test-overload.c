@@ -196,7 +196,9 @@ START_TEST(test_many_connections)
 	lim.rlim_cur = lim.rlim_max;
 	if (lim.rlim_max < n * 2 + 100 || setrlimit(RLIMIT_NOFILE, &lim) < 0)
 		tap_skip("%u connections need a hard limit of %u open files; ulimit -Hn is %lu", n, n * 2 + 100, (unsigned long)lim.rlim_max);
-	snprintf(config, sizeof(config), limit == 4096 ? "" : "[limits]\nconnections_per_uid = %u\n", limit);
+	config[0] = '\0';
+	if (limit != 4096)
+		snprintf(config, sizeof(config), "[limits]\nconnections_per_uid = %u\n", limit);
 	begin(config);
 	fds = malloc(n * sizeof(*fds));
 	for (unsigned i = 0; i < n; i++) {
