@@ -246,6 +246,25 @@ check-programs: $(check_PROGRAMS) $(check_LTLIBRARIES)
 
 endif HAVE_CHECK
 
+# ---- benchmarks: ./bootstrap bench --------------------------------------------------------------
+
+noinst_PROGRAMS += svad-bench
+svad_bench_SOURCES = \
+	tests/bench/bench-bind.c \
+	tests/bench/bench-dbus.c \
+	tests/bench/bench-dma.c \
+	tests/bench/bench-drain.c \
+	tests/bench/bench-proc.c \
+	tests/bench/bench-requests.c \
+	tests/bench/bench.c \
+	tests/bench/bench.h \
+	tests/system/live.c \
+	tests/system/live.h
+svad_bench_CFLAGS = $(AM_CFLAGS) $(LIBSYSTEMD_CFLAGS) $(JANSSON_CFLAGS)
+svad_bench_LDADD = libsvaclient.la libsvadproto.la $(PROTOBUF_C_LIBS) $(LIBSYSTEMD_LIBS) $(JANSSON_LIBS) -lm
+EXTRA_DIST += tests/bench/run
+$(svad_bench_OBJECTS): $(BUILT_SOURCES)
+
 # For scripts: make -s print-VARIABLE
 print-TSAN_SUITES: ; @echo $(TSAN_SUITES)
 print-VALGRIND_SUITES: ; @echo $(VALGRIND_SUITES)
