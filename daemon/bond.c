@@ -45,6 +45,8 @@ static void bond_report(struct drain *d)
 	uint64_t took = d->ended_ns - d->began_ns;
 
 	bond_count(bond);
+	if (broker->ending)
+		return;
 	switch (d->state) {
 	case SVAB_PASID_STOPPING:
 		event_bond(bond, SVAD__V1__EVENT_KIND__EVENT_STOPPING, d->began_ns, 0);

@@ -92,17 +92,12 @@ void broker_enforce(struct broker *broker, struct client *client)
 	}
 }
 
-/* A client that is expected back is judged when it is: without its connection its groups are not known. */
 static void enforce_all(struct broker *broker)
 {
 	struct list *c;
 
-	list_for_each(c, &broker->client_list) {
-		struct client *client = container_of(c, struct client, link);
-
-		if (!client->grace_ns)
-			broker_enforce(broker, client);
-	}
+	list_for_each(c, &broker->client_list)
+		broker_enforce(broker, container_of(c, struct client, link));
 }
 
 int broker_configure(struct broker *broker, int fd, uint64_t seq)
@@ -289,26 +284,12 @@ static void tick_status(struct broker *broker)
 		memcpy(last, text, sizeof(last));
 }
 
-static void tick_grace(struct broker *broker)
-{
-	struct list *pos, *tmp;
-	uint64_t now = now_ns();
-
-	list_for_each_safe(pos, tmp, &broker->client_list) {
-		struct client *client = container_of(pos, struct client, link);
-
-		if (client->grace_ns && now >= client->grace_ns)
-			client_end(client, SVAB_CAUSE_CLIENT_GONE);
-	}
-}
-
 void broker_tick(uv_timer_t *timer)
 {
 	struct broker *broker = container_of(timer, struct broker, tick);
 
 	chan_send(broker->chan, CHAN_PING, 0, NULL, 0, NULL, 0);
 	tick_status(broker);
-	tick_grace(broker);
 }
 
 /* ---- construction ---- */
@@ -361,6 +342,7 @@ void broker_deinit(struct broker *broker)
 	if (broker->backend)
 		broker->backend->ops->free(broker->backend);
 	broker->backend = NULL;
+	broker->ending = true; /* what is forgotten now has not ended */
 	while (!list_empty(&broker->bond_list))
 		bond_lost(container_of(broker->bond_list.next, struct bond, link));
 	list_for_each_safe(pos, tmp, &broker->client_list) {

@@ -63,7 +63,7 @@ struct broker {
 	bool reloading; /* asked for, and not answered by the supervisor yet */
 	struct conn *reload_conn; /* who asked; NULL: gone meanwhile */
 	uint64_t reload_id;
-	bool ready, shutting_down, shutdown_done;
+	bool ready, shutting_down, shutdown_done, ending;
 	uint64_t shutdown_at_ns;
 
 	/* One packet at a time is received, decoded and answered: these serve them all. */

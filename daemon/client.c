@@ -32,7 +32,6 @@ static void on_pidfd(uv_poll_t *poll, int status, int events)
 	(void)status;
 	(void)events;
 	uv_poll_stop(poll);
-	client->polling = false;
 	client_end(client, SVAB_CAUSE_CLIENT_GONE);
 }
 
@@ -65,6 +64,14 @@ static void client_register(struct client *client)
 	list_append(&broker->client_list, &client->link);
 }
 
+static int client_follow(struct client *client)
+{
+	int r = uv_poll_init(&client->broker->loop, &client->pidfd_poll, client->pidfd);
+
+	/* Starting one that was initialised cannot fail. */
+	return r < 0 ? r : uv_poll_start(&client->pidfd_poll, UV_READABLE, on_pidfd);
+}
+
 int client_new(struct broker *broker, const struct peer *peer, struct client **ret)
 {
 	struct client *client;
@@ -79,20 +86,13 @@ int client_new(struct broker *broker, const struct peer *peer, struct client **r
 	client->gid = peer->gid;
 	client->netns_cookie = peer->netns_cookie;
 	client->pidfd = peer->pidfd;
-	r = uv_poll_init(&broker->loop, &client->pidfd_poll, client->pidfd);
+	r = client_follow(client);
 	if (r < 0) {
 		user_put(client->user);
 		client_free_now(client);
 		return r;
 	}
-	client->polling = true;
 	client_register(client);
-	r = uv_poll_start(&client->pidfd_poll, UV_READABLE, on_pidfd);
-	if (r < 0) {
-		client->gone = true;
-		client_maybe_free(client);
-		return r;
-	}
 	*ret = client;
 	return 0;
 }
@@ -107,7 +107,16 @@ int client_new_listed(struct broker *broker, pid_t pid, uid_t uid, gid_t gid, st
 		return r;
 	client->pid = pid;
 	client->gid = gid;
-	client->grace_ns = now_ns() + (uint64_t)broker->config->reconnect_grace_ms * 1000000u;
+	client->expected = true;
+	if (peer_open(pid, uid, &client->pidfd) == 0) {
+		r = client_follow(client);
+		if (r < 0) {
+			user_put(client->user);
+			client_free_now(client);
+			return r;
+		}
+		client->groups_known = peer_proc_groups(pid, &client->groups, &client->n_groups) == 0;
+	}
 	client_register(client);
 	*ret = client;
 	return 0;
@@ -141,7 +150,7 @@ void client_end(struct client *client, enum svab_cause cause)
 
 	if (!client->gone) {
 		client->gone = true;
-		client->grace_ns = 0;
+		client->expected = false;
 		client->broker->counters.clients_gone++;
 		/* First of all: what it was bound to must stop. */
 		list_for_each_safe(pos, tmp, &client->ctxs)
@@ -160,12 +169,12 @@ void client_expect(struct client *client)
 		client_end(client, SVAB_CAUSE_CLIENT_GONE);
 		return;
 	}
-	client->grace_ns = now_ns() + (uint64_t)client->broker->config->reconnect_grace_ms * 1000000u;
+	client->expected = true;
 }
 
 void client_adopt(struct client *to, struct client *from)
 {
-	struct list *pos, *tmp;
+	struct list *pos, *tmp, *h;
 
 	list_for_each_safe(pos, tmp, &from->ctxs) {
 		struct ctx *ctx = container_of(pos, struct ctx, link);
@@ -173,6 +182,12 @@ void client_adopt(struct client *to, struct client *from)
 		list_remove(&ctx->link);
 		list_append(&to->ctxs, &ctx->link);
 		ctx->client = to;
+		list_for_each(h, &ctx->holds) {
+			struct bond *bond = container_of(h, struct hold, link)->bond;
+
+			if (bond && bond->client == from->node.id)
+				bond->client = to->node.id;
+		}
 	}
 	/* The charge is per uid, and that is the same; what is charged to the client moves with its contexts. */
 	to->ctx = from->ctx;
@@ -182,7 +197,7 @@ void client_adopt(struct client *to, struct client *from)
 	to->errors += from->errors;
 	from->bonds = 0;
 	from->gone = true;
-	from->grace_ns = 0;
+	from->expected = false;
 	client_maybe_free(from);
 }
 

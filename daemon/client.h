@@ -30,10 +30,9 @@ struct client {
 
 	int pidfd; /* -1: found in a listing, its process not seen yet */
 	uv_poll_t pidfd_poll;
-	bool polling;
 	bool gone; /* its process or its connection ended: no more binds */
 	bool freeing;
-	uint64_t grace_ns; /* not 0: waits until then for the process to connect again */
+	bool expected; /* it lives and has no connection: the broker or the connection has been lost. It may come back */
 
 	uint64_t since_ns;
 	uint32_t bonds; /* charge: holds */
@@ -62,13 +61,13 @@ struct hold {
 /* A client for a connection. Takes peer->pidfd. 0, -ENOMEM, -errno of the pidfd's poll. */
 struct peer;
 int client_new(struct broker *broker, const struct peer *peer, struct client **ret);
-/* One that a listing names and that has no connection yet. */
+/* One that a listing names and that has no connection yet: its process is followed all the same. pidfd -1: it is dead. */
 int client_new_listed(struct broker *broker, pid_t pid, uid_t uid, gid_t gid, struct client **ret);
 struct client *client_find(struct broker *broker, uint64_t id);
 
 /* Its process is gone, or left for good: every ctx is revoked, the client goes when they have. Idempotent. May free it. */
 void client_end(struct client *client, enum svab_cause cause);
-/* Its connection broke on our side: it has the grace time to come back. */
+/* Its connection broke on our side: it keeps what it has for as long as it lives, and may come back. */
 void client_expect(struct client *client);
 /* `from`, which waits without a connection, is the same process as `to`: its contexts, bonds and charges become `to`'s. Frees from. */
 void client_adopt(struct client *to, struct client *from);

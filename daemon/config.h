@@ -57,7 +57,6 @@ struct config {
 	mode_t admin_socket_mode;      /* 0600 */
 	char *admin_socket_group;      /* "" */
 	int log_level;                 /* log_level = err|warning|notice|info|debug; LOG_* of syslog.h, default info */
-	uint32_t reconnect_grace_ms;   /* 10000: how long a restarted broker waits for the owners of the contexts it found */
 	uint32_t restart_backoff_min_ms; /* 50 */
 	uint32_t restart_backoff_max_ms; /* 5000 */
 	uint32_t child_timeout_ms;     /* 10000: a child that does not ping for so long is killed and started anew */
@@ -69,8 +68,8 @@ struct config {
 	uint32_t requests_per_second;  /* 20000 per connection; above: answered RESOURCE_EXHAUSTED */
 	uint32_t bonds_per_client;     /* 64 */
 	uint32_t bonds_per_uid;        /* 16384 */
-	uint32_t backlog_bytes;        /* 262144 per connection: unread replies; above: the connection is closed */
-	uint32_t event_backlog;        /* 4096 per subscriber: above: EVENT_LOST */
+	uint32_t backlog_bytes;        /* 262144 per connection of events that wait to be read; above: EVENT_LOST */
+	uint32_t event_backlog;        /* 4096 events per subscriber; above: EVENT_LOST */
 
 	/* [drain] */
 	uint32_t drain_deadline_ms;    /* 2000 */

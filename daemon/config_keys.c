@@ -87,7 +87,6 @@ const struct config_key config_keys[] = {
 	MODE("daemon", "admin_socket_mode", AT(admin_socket_mode), "0600"),
 	STRING("daemon", "admin_socket_group", AT(admin_socket_group), 0, 32, ""),
 	WORD("daemon", "log_level", AT(log_level), levels, "info"),
-	TIME("daemon", "reconnect_grace_ms", AT(reconnect_grace_ms), 0, DAY_MS, "10000"),
 	TIME("daemon", "restart_backoff_min_ms", AT(restart_backoff_min_ms), 1, DAY_MS, "50"),
 	TIME("daemon", "restart_backoff_max_ms", AT(restart_backoff_max_ms), 1, DAY_MS, "5000"),
 	TIME("daemon", "child_timeout_ms", AT(child_timeout_ms), 2000, DAY_MS, "10000"),

@@ -112,11 +112,29 @@ void device_reason(const struct device *device, char *buf, size_t size)
 	else if (i->state == SVAB_DEV_RESETTING || device->resetting)
 		snprintf(buf, size, "a reset is under way");
 	else if (device->quarantined)
-		snprintf(buf, size, "%u PASID%s quarantined: it did not stop in time; svadctl device reset %s", device->quarantined,
-			 device->quarantined == 1 ? "" : "s", i->name);
+		snprintf(buf, size, "%u PASID%s quarantined: it did not stop in time; svadctl %s %s", device->quarantined,
+			 device->quarantined == 1 ? "" : "s", i->caps & SVAB_DEV_CAP_CAN_RESET ? "device reset" : "quarantine release --device", i->name);
 	else if (device_health(device) == SVAD__V1__DEVICE_HEALTH__HEALTH_DEGRADED)
 		snprintf(buf, size, "%llu of %llu stops failed or were late; svadctl device reset %s",
 			 (unsigned long long)i->stop_failures, (unsigned long long)(i->drained + i->stop_failures), i->name);
+}
+
+uint32_t device_max_bonds(const struct device *device)
+{
+	const struct config_device *c = config_device(device->broker->config, device->info.name);
+
+	return c ? c->max_bonds : device->info.max_bonds;
+}
+
+uint32_t device_deadline_ms(const struct device *device)
+{
+	const struct config_device *c = config_device(device->broker->config, device->info.name);
+
+	if (c && c->drain_deadline_ms)
+		return c->drain_deadline_ms;
+	if (!c && device->info.drain_deadline_ms)
+		return device->info.drain_deadline_ms;
+	return device->broker->config->drain_deadline_ms;
 }
 
 /* ---- NUMA distances, read once before the sandbox closes ---- */
@@ -167,9 +185,10 @@ int numa_distance(int from, int to)
 static bool device_bindable(const struct device *device)
 {
 	Svad__V1__DeviceHealth health = device_health(device);
+	uint32_t max = device_max_bonds(device);
 
 	return (health == SVAD__V1__DEVICE_HEALTH__HEALTH_OK || health == SVAD__V1__DEVICE_HEALTH__HEALTH_DEGRADED) &&
-	       (!device->info.max_bonds || device->holds < device->info.max_bonds);
+	       (!max || device->holds < max);
 }
 
 /* True when a is the better choice. */

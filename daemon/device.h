@@ -28,6 +28,10 @@ Svad__V1__DeviceHealth device_health(const struct device *device);
 /* Why it is not HEALTH_OK and what to do; "" when it is. */
 void device_reason(const struct device *device, char *buf, size_t size);
 
+/* As configured now, else as the backend says: how many bonds it may have (0: any number), how long a drain may take. */
+uint32_t device_max_bonds(const struct device *device);
+uint32_t device_deadline_ms(const struct device *device);
+
 /* Among the devices that have all operations and capabilities, that policy allows and that can be bound at all: healthy before
  * degraded, then nearest to numa_node (-1: any), then least loaded for its engines, then lowest id. NULL: none; ret_refused then tells whether
  * one would have done but for policy. */

@@ -37,7 +37,7 @@ static void follow_down(void *userdata)
 
 		while (!list_empty(&client->ctxs))
 			ctx_free(container_of(client->ctxs.next, struct ctx, link));
-		if (client->grace_ns)
+		if (client->expected)
 			client_end(client, SVAB_CAUSE_DEVICE_GONE);
 		else
 			client_maybe_free(client);
@@ -163,8 +163,10 @@ static void follow_synced(void *userdata)
 			if (ctx->generation != broker->generation)
 				ctx_free(ctx);
 		}
-		if (client->grace_ns && list_empty(&client->ctxs))
+		if (client->expected && (list_empty(&client->ctxs) || client->pidfd < 0))
 			client_end(client, SVAB_CAUSE_CLIENT_GONE);
+		else if (client->expected)
+			broker_enforce(broker, client); /* the settings may have changed while there was no broker */
 		else
 			client_maybe_free(client);
 	}
@@ -222,7 +224,7 @@ static void on_ctx_gone(struct broker *broker, const struct svab_event *event)
 		return;
 	client = ctx->client;
 	ctx_free(ctx);
-	if (client->grace_ns && list_empty(&client->ctxs))
+	if (client->expected && list_empty(&client->ctxs))
 		client_end(client, SVAB_CAUSE_CLIENT_GONE);
 	else
 		client_maybe_free(client);

@@ -19,6 +19,26 @@
 #define SO_NETNS_COOKIE 71
 #endif
 
+int peer_open(pid_t pid, uid_t uid, int *ret_pidfd)
+{
+	struct pollfd p = { .events = POLLIN };
+	char path[32];
+	struct stat st;
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	if (fd < 0)
+		return errno == EINVAL ? -ESRCH : -errno;
+	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	p.fd = fd;
+	/* A process that is not dumpable shows as root's. It lived after it was looked at: so it was it that was looked at. */
+	if (stat(path, &st) < 0 || (st.st_uid != uid && st.st_uid != 0) || poll(&p, 1, 0) != 0) {
+		close(fd);
+		return -ESRCH;
+	}
+	*ret_pidfd = fd;
+	return 0;
+}
+
 /*
  * Kernels before 6.5. The pid of SO_PEERCRED may have died and been given away before pidfd_open() ran. What makes the pair one
  * process: the pidfd is taken first; then the socket still has its other end (a process that dies closes it, unless it gave the socket to another,
@@ -27,30 +47,16 @@
 static int peer_pidfd_fallback(int sock, const struct ucred *cred, int *ret)
 {
 	struct pollfd p = { .fd = sock, .events = POLLIN };
-	char path[32];
-	struct stat st;
-	int fd, r = -ESRCH;
+	int fd, r = peer_open(cred->pid, cred->uid, &fd);
 
-	fd = (int)syscall(SYS_pidfd_open, cred->pid, 0);
-	if (fd < 0)
-		return errno == EINVAL ? -ESRCH : -errno;
-
-	if (poll(&p, 1, 0) < 0 || (p.revents & (POLLHUP | POLLERR)))
-		goto out;
-	snprintf(path, sizeof(path), "/proc/%d", (int)cred->pid);
-	if (stat(path, &st) < 0)
-		goto out;
-	/* A process that is not dumpable shows as root's. */
-	if (st.st_uid != cred->uid && st.st_uid != 0)
-		goto out;
-	p = (struct pollfd) { .fd = fd, .events = POLLIN };
-	if (poll(&p, 1, 0) != 0)
-		goto out;
+	if (r < 0)
+		return r;
+	if (poll(&p, 1, 0) < 0 || (p.revents & (POLLHUP | POLLERR))) {
+		close(fd);
+		return -ESRCH;
+	}
 	*ret = fd;
 	return 0;
-out:
-	close(fd);
-	return r;
 }
 
 int peer_identify(int sock, int force_fallback, struct peer *ret)
@@ -119,6 +125,37 @@ int peer_groups(int sock, gid_t **ret_groups, size_t *ret_n)
 	}
 	*ret_groups = groups;
 	*ret_n = len / sizeof(gid_t);
+	return 0;
+}
+
+int peer_proc_groups(pid_t pid, gid_t **ret_groups, size_t *ret_n)
+{
+	char path[40], line[4096], *at = line, *end;
+	gid_t *groups = NULL;
+	size_t n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f) && strncmp(line, "Groups:", 7) != 0)
+		;
+	fclose(f);
+	if (strncmp(line, "Groups:", 7) != 0)
+		return -ENODATA;
+	groups = calloc(strlen(line) / 2 + 1, sizeof(*groups));
+	if (!groups)
+		return -ENOMEM;
+	for (at = line + 7;; at = end) {
+		unsigned long gid = strtoul(at, &end, 10);
+
+		if (end == at)
+			break;
+		groups[n++] = (gid_t)gid;
+	}
+	*ret_groups = groups;
+	*ret_n = n;
 	return 0;
 }
 

@@ -20,6 +20,12 @@ int peer_identify(int sock, int force_fallback, struct peer *ret);
 /* Supplementary groups (SO_PEERGROUPS). malloc()ed; 0 or -errno. */
 int peer_groups(int sock, gid_t **ret_groups, size_t *ret_n);
 
+/* For a process that a listing names: a pidfd of it (owned), when it still is of that uid; and its groups, from /proc. -ESRCH: it is gone. The
+ * pid may have been given away in between: then the pidfd is a stranger's, whose end ends what the listed one had. That is dead in any case:
+ * the backend, which follows the mm itself, has ended it already. */
+int peer_open(pid_t pid, uid_t uid, int *ret_pidfd);
+int peer_proc_groups(pid_t pid, gid_t **ret_groups, size_t *ret_n);
+
 /* The process's name now, for people; "" when it is gone. */
 void peer_comm(pid_t pid, char *buf, size_t size);
 

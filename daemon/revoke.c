@@ -107,7 +107,7 @@ static int revoke_bond(struct revoke_op *r, struct bond *bond)
 {
 	struct backend *backend = bond->broker->backend;
 	struct revoke_waiter *w = calloc(1, sizeof(*w));
-	uint32_t deadline = bond->device->info.drain_deadline_ms;
+	uint32_t deadline = device_deadline_ms(bond->device);
 
 	if (!w)
 		return -ENOMEM;
@@ -118,8 +118,6 @@ static int revoke_bond(struct revoke_op *r, struct bond *bond)
 	/* A quarantined one is asked to stop once more, and only CLEAN is news. */
 	w->waiter.clean_only = bond->drain.state == SVAB_PASID_QUARANTINED;
 	r->ended++;
-	if (!deadline)
-		deadline = bond->broker->config->drain_deadline_ms;
 	if (deadline + 1000 > r->timeout_ms)
 		r->timeout_ms = deadline + 1000;
 	drain_wait(&bond->drain, &w->waiter);

@@ -112,7 +112,7 @@ void device_fill(const struct device *device, bool admin, Svad__V1__Device *msg,
 	msg->reason = reason;
 	msg->engines = i->engines;
 	msg->bonds = device->holds;
-	msg->max_bonds = i->max_bonds;
+	msg->max_bonds = device_max_bonds(device);
 	if (!admin)
 		return;
 	msg->bonds = device->bonds;
@@ -123,7 +123,7 @@ void device_fill(const struct device *device, bool admin, Svad__V1__Device *msg,
 	msg->stop_failures = i->stop_failures;
 	msg->jobs = i->jobs;
 	msg->bytes = i->bytes;
-	msg->drain_deadline_ms = i->drain_deadline_ms ? i->drain_deadline_ms : device->broker->config->drain_deadline_ms;
+	msg->drain_deadline_ms = device_deadline_ms(device);
 	msg->drained = i->drained;
 	msg->engines_busy = i->engines_busy;
 }

@@ -167,6 +167,7 @@ static struct device *bind_choose(struct conn *conn, const Svad__V1__Request *re
 static bool bind_limits(struct conn *conn, const Svad__V1__Request *request, struct device *device)
 {
 	struct client *client = conn->client;
+	uint32_t max = device_max_bonds(device);
 	struct policy_verdict verdict;
 
 	client_policy(client, device, &verdict);
@@ -182,10 +183,10 @@ static bool bind_limits(struct conn *conn, const Svad__V1__Request *request, str
 			   client->user->bonds, verdict.bonds_per_uid);
 		return false;
 	}
-	if (device->info.max_bonds && device->holds >= device->info.max_bonds) {
-		conn_limit(conn, request->id, "max_bonds", device->info.max_bonds,
+	if (max && device->holds >= max) {
+		conn_limit(conn, request->id, "max_bonds", max,
 			   "Device '%s' has %u bonds or grants, its max_bonds is %u; take another device, or wait.", device->info.name, device->holds,
-			   device->info.max_bonds);
+			   max);
 		return false;
 	}
 	return true;
@@ -285,7 +286,7 @@ void rpc_bind(struct conn *conn, const Svad__V1__Request *request)
 			grant.cookie = ctx->node.id;
 			grant.device = device->info.id;
 			grant.grant = hold->grant;
-			grant.deadline_ms = device->info.drain_deadline_ms ? device->info.drain_deadline_ms : broker->config->drain_deadline_ms;
+			grant.deadline_ms = device_deadline_ms(device);
 			r = broker->backend->ops->ctx_grant(broker->backend, &grant);
 			if (r < 0)
 				hold_free(hold);
@@ -304,7 +305,7 @@ void rpc_bind(struct conn *conn, const Svad__V1__Request *request)
 	body.device = device->info.name;
 	body.grant = hold->grant;
 	body.context = ctx->node.id;
-	body.drain_deadline_ms = device->info.drain_deadline_ms ? device->info.drain_deadline_ms : broker->config->drain_deadline_ms;
+	body.drain_deadline_ms = device_deadline_ms(device);
 	reply.id = request->id;
 	reply.body_case = SVAD__V1__REPLY__BODY_BIND;
 	reply.bind = &body;

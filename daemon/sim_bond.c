@@ -356,7 +356,7 @@ static void op_report(struct drain *d)
 		device->stop_failures++;
 		sim_event_bond(bond, SVAB_EV_STOP_FAILED, 0);
 		sim_event_bond(bond, SVAB_EV_QUARANTINED, d->ended_ns - d->began_ns);
-		log_write(LOG_WARNING, SVAD_MSG_QUARANTINED,
+		log_write(LOG_DEBUG, NULL, /* the broker tells people */
 			  "%s did not stop bond %llu (PASID %u, process %d) in time: quarantined, its PASID is withheld; "
 			  "reset the device, or have it asked to stop once more",
 			  device->name, (unsigned long long)bond->id, bond->pasid, (int)bond->mm->pid);
@@ -366,7 +366,7 @@ static void op_report(struct drain *d)
 		sim.drained++;
 		sim_event_bond(bond, SVAB_EV_DRAINED, d->ended_ns - d->began_ns);
 		if (d->was_quarantined)
-			log_write(LOG_NOTICE, SVAD_MSG_RELEASED, "bond %llu (PASID %u) with %s is out of quarantine",
+			log_write(LOG_DEBUG, NULL, "bond %llu (PASID %u) with %s is out of quarantine",
 				  (unsigned long long)bond->id, bond->pasid, device->name);
 		break;
 	case SVAB_PASID_NONE:

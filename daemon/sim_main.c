@@ -147,7 +147,16 @@ static void on_config(int fd)
 		return;
 	}
 	if (channel.started) {
-		/* Reloading changes nothing of the devices (config_reloadable); they keep pointing at the first one. */
+		/* Reloading changes little of the devices (config_reloadable), which keep pointing at the first one; and no thread but this
+		 * reads what it does change. */
+		for (size_t i = 0; i < sim.config->n_devices; i++) {
+			const struct config_device *now = config_device(config, sim.config->devices[i].name);
+
+			if (!now)
+				continue;
+			sim.config->devices[i].max_bonds = now->max_bonds;
+			sim.config->devices[i].drain_deadline_ms = now->drain_deadline_ms;
+		}
 		log_set_level(config->log_level);
 		sim.config->drain_deadline_ms = config->drain_deadline_ms;
 		config_free(config);

@@ -106,7 +106,7 @@ START_TEST(test_values)
 {
 	ck_assert_int_eq(
 		load("; comment\n# comment\n\n[daemon]\n  user = root ; comment\n  log_level = debug\n"
-		     "runtime_dir = /x\nreconnect_grace = 1 min\nrestart_backoff_min_ms = 500ms\nsocket_mode "
+		     "runtime_dir = /x\nrestart_backoff_max = 1 min\nrestart_backoff_min_ms = 500ms\nsocket_mode "
 		     "= 660\n"
 		     "[drain]\ndeadline = 3s\n"
 		     "[sim]\nprocmap_query = off\n"
@@ -119,7 +119,7 @@ START_TEST(test_values)
 	ck_assert_str_eq(C->user, "root");
 	ck_assert_str_eq(C->socket, "/x/svad.sock");
 	ck_assert_int_eq(C->log_level, LOG_DEBUG);
-	ck_assert_uint_eq(C->reconnect_grace_ms, 60000);
+	ck_assert_uint_eq(C->restart_backoff_max_ms, 60000);
 	ck_assert_uint_eq(C->restart_backoff_min_ms, 500);
 	ck_assert_uint_eq(C->socket_mode, 0660);
 	ck_assert_uint_eq(C->drain_deadline_ms, 3000);
