@@ -132,7 +132,7 @@ UNIT_TESTS += test-device-select
 test_device_select_SOURCES = tests/unit/test-device-select.c daemon/device.c
 test_device_select_CPPFLAGS = $(TEST_CPPFLAGS)
 test_device_select_CFLAGS = $(TEST_CFLAGS) $(LIBUV_CFLAGS)
-test_device_select_LDADD = $(TEST_LIBS)
+test_device_select_LDADD = libsvad-common.la $(TEST_LIBS)
 
 # ---- system tests: real processes on the simulated device ---------------------------------------
 
@@ -233,7 +233,7 @@ test_daemon_LDADD = $(SYS_LIBS)
 # Under ThreadSanitizer: what has threads, that is the simulated device and the library.
 TSAN_SUITES = test-lib test-simdev test-simdev-drain test-random
 # With the broker under Valgrind, by $SVAD_LIBEXECDIR: suites that start a whole daemon.
-VALGRIND_SUITES = tests/doc-examples.sh
+VALGRIND_SUITES = tests/doc-examples.sh test-bad-input test-bind test-revoke test-overload test-lifetime test-daemon
 
 check_PROGRAMS += $(UNIT_TESTS) $(SYSTEM_TESTS)
 TESTS += $(UNIT_TESTS) $(SYSTEM_TESTS) tests/packaging.sh tests/doc-examples.sh

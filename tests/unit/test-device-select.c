@@ -50,7 +50,10 @@ static const char *best(uint64_t operations, uint64_t caps, int numa_node)
 
 static void setup(void)
 {
+	static struct config config; /* names no device: the backend's figures hold */
+
 	memset(&broker, 0, sizeof(broker));
+	broker.config = &config;
 	list_init(&broker.device_list);
 	forbidden = NULL;
 }
@@ -141,6 +144,10 @@ START_TEST(test_degraded_last)
 	ck_assert_int_eq((int)device_health(near), (int)SVAD__V1__DEVICE_HEALTH__HEALTH_DEGRADED);
 	device_reason(near, reason, sizeof(reason));
 	ck_assert_ptr_nonnull(strstr(reason, "1 PASID quarantined"));
+	/* advice that can be followed */
+	ck_assert_ptr_nonnull(strstr(reason, "svadctl quarantine release --device near"));
+	near->info.caps = SVAB_DEV_CAP_CAN_RESET;
+	device_reason(near, reason, sizeof(reason));
 	ck_assert_ptr_nonnull(strstr(reason, "svadctl device reset near"));
 	ck_assert_str_eq(best(0, 0, 0), "far");
 	/* all degraded: the better of them */
