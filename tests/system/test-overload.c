@@ -249,15 +249,22 @@ START_TEST(test_many_connections)
 }
 END_TEST
 
-/* The broker gets `room` fds more than it has open now. */
-static void narrow(unsigned room, struct rlimit *was)
+/* The process can open `room` fds more than it has now. The limit is one of numbers, not of how many there are. */
+static void narrow(pid_t pid, unsigned room, struct rlimit *was)
 {
+	char path[64];
+	unsigned n;
 	struct rlimit lim;
 
-	MUST_EQ(prlimit(before.broker, RLIMIT_NOFILE, NULL, was), 0);
+	for (n = 0;; n++) {
+		snprintf(path, sizeof(path), "/proc/%d/fd/%u", (int)pid, n);
+		if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && room-- == 0)
+			break;
+	}
+	MUST_EQ(prlimit(pid, RLIMIT_NOFILE, NULL, was), 0);
 	lim = *was;
-	lim.rlim_cur = sys_fds(before.broker) + room;
-	MUST_EQ(prlimit(before.broker, RLIMIT_NOFILE, &lim, NULL), 0);
+	lim.rlim_cur = n;
+	MUST_EQ(prlimit(pid, RLIMIT_NOFILE, &lim, NULL), 0);
 }
 
 START_TEST(test_emfile)
@@ -271,7 +278,7 @@ START_TEST(test_emfile)
 
 	begin("");
 	raw_open(&raw);
-	narrow(ROOM, &was);
+	narrow(before.broker, ROOM, &was);
 	for (unsigned i = 0; i < N; i++) {
 		fds[i] = sys_connect("svad.sock");
 		ck_assert_int_ge(fds[i], 0);
@@ -303,8 +310,6 @@ START_TEST(test_emfile)
 	ck_assert_uint_ge(sys_counter("svad_accept_failures_total"), told);
 	bystander_check(&neighbour);
 	/* with no fd left for a context a bind is refused in words, and nothing is charged for it */
-	if (sys_fds(before.broker) + 1 >= (unsigned)was.rlim_cur)
-		ck_abort_msg("the limit was not narrowed");
 	if (raw_grant(&raw, "sim0", &device) != SVAD_OK)
 		ck_assert_uint_eq(sys_counter("svad_bonds"), 1);
 	ck_assert_int_eq(prlimit(before.broker, RLIMIT_NOFILE, &was, NULL), 0);
@@ -330,7 +335,7 @@ START_TEST(test_bind_at_emfile)
 
 	begin("[limits]\nbonds_per_client = 1\n");
 	raw_open(&raw);
-	narrow(0, &was);
+	narrow(before.broker, 0, &was);
 	for (unsigned i = 0; i < 5; i++)
 		ck_assert_uint_eq(raw_grant(&raw, "sim0", NULL), SVAD_UNAVAILABLE);
 	ck_assert_int_eq(raw.ctx, -1);
@@ -339,6 +344,78 @@ START_TEST(test_bind_at_emfile)
 	raw_bind(&raw, "sim0", &bond);
 	ck_assert_uint_eq(raw_grant(&raw, "sim1", NULL), SVAD_RESOURCE_EXHAUSTED);
 	ck_assert_int_eq(raw_unbind(&bond, SVAB_PASID_NONE, NULL), 0);
+	raw_bond_close(&bond);
+	raw_close(&raw);
+	finish();
+}
+END_TEST
+
+START_TEST(test_device_at_emfile)
+{
+	struct rlimit was;
+	struct raw raw;
+	struct raw_bond bond;
+	uint32_t device;
+	int r;
+
+	/* the device has no fd for what a bind brings, or for what it makes: refused each time; a new grant is all that is needed */
+	begin("");
+	raw_open(&raw);
+	ck_assert_uint_eq(raw_grant(&raw, "sim0", &device), SVAD_OK);
+	(void)sys_counter("svad_bonds"); /* the context has arrived */
+	for (unsigned room = 0; room < 4; room++) {
+		narrow(before.simdev, room, &was);
+		r = raw_bind_own(&raw, device, &bond);
+		ck_assert_int_eq(prlimit(before.simdev, RLIMIT_NOFILE, &was, NULL), 0);
+		ck_assert_msg(r == -EMFILE || r == -EINVAL, "room for %u: %d", room, r);
+		bystander_check(&neighbour);
+		ck_assert_uint_eq(raw_grant(&raw, "sim0", &device), SVAD_OK);
+	}
+	ck_assert_int_eq(raw_bind_own(&raw, device, &bond), 0);
+	ck_assert_int_eq(raw_unbind(&bond, SVAB_PASID_NONE, NULL), 0);
+	raw_bond_close(&bond);
+	raw_close(&raw);
+	finish();
+}
+END_TEST
+
+START_TEST(test_in_flight)
+{
+	Svad__V1__Request request = SVAD__V1__REQUEST__INIT;
+	Svad__V1__Revoke revoke = SVAD__V1__REVOKE__INIT;
+	unsigned char buf[1024];
+	unsigned answered = 0, refused = 0;
+	struct raw raw;
+	struct raw_bond bond;
+
+	/* requests that wait for a drain, more than may be unanswered */
+	begin("[limits]\nrequests_in_flight = 4\n");
+	raw_open(&raw);
+	raw_bind(&raw, "sim0", &bond);
+	sys_fault_ok("stop sim0 ignore 300");
+	revoke.bond = bond.id;
+	request.body_case = SVAD__V1__REQUEST__BODY_REVOKE;
+	request.revoke = &revoke;
+	for (request.id = 50001; request.id <= 50010; request.id++) {
+		ssize_t len = wire_encode_request(&request, buf, sizeof(buf));
+
+		ck_assert(sys_send(sys.admin, buf, (size_t)len, NULL, 0));
+	}
+	while (answered + refused < 10) {
+		Svad__V1__Reply *reply = sys_receive(sys.admin, sys_ms(10000), NULL);
+
+		ck_assert_ptr_nonnull(reply);
+		if (sys_code(reply) == SVAD_OK) {
+			ck_assert_uint_eq(reply->revoke->clean, 1);
+			answered++;
+			continue;
+		}
+		ck_assert_uint_eq(sys_code(reply), SVAD_RESOURCE_EXHAUSTED);
+		ck_assert_str_eq(reply->status->limit_name, "requests_in_flight");
+		ck_assert_uint_eq(reply->status->limit_value, 4);
+		refused++;
+	}
+	ck_assert_uint_eq(answered, 4);
 	raw_bond_close(&bond);
 	raw_close(&raw);
 	finish();
@@ -391,6 +468,8 @@ static Suite *overload_suite(void)
 	sys_test(s, "many-connections", test_many_connections);
 	sys_test(s, "emfile", test_emfile);
 	sys_test(s, "bind-at-emfile", test_bind_at_emfile);
+	sys_test(s, "device-at-emfile", test_device_at_emfile);
+	sys_test(s, "in-flight", test_in_flight);
 	sys_test(s, "enomem", test_enomem);
 	return s;
 }
