@@ -191,6 +191,9 @@ void rpc_revoke(struct conn *conn, const Svad__V1__Request *request)
 	struct list *pos, *tmp;
 	int err;
 
+	/* What was bound before this was asked, we may not have read yet: it is meant too. */
+	if (broker->backend)
+		broker->backend->ops->catch_up(broker->backend);
 	if (!revoke_check(conn, request))
 		return;
 	r = calloc(1, sizeof(*r));

@@ -314,6 +314,7 @@ static void bind_done(struct sim_note *note)
 	sim_control_drain();
 	if (!s->closed) {
 		r = bind_finish(job, &out, fds, &n);
+		sim_control_flush(); /* the broker can know of the bond before the client does */
 		if (r < 0)
 			r = sim_answer_raw(s->fd, SVAB_BIND, job->seq, r, NULL, 0, NULL, 0);
 		else
