@@ -198,7 +198,8 @@ check_LTLIBRARIES += faulty-accept.la
 faulty_accept_la_SOURCES = tests/system/faulty-accept.c
 faulty_accept_la_LDFLAGS = -module -avoid-version -shared -rpath $(abs_top_builddir)
 
-SYSTEM_TESTS += test-bad-input test-bad-fds test-overload test-bind test-lifetime test-revoke test-daemon
+SYSTEM_TESTS += test-bad-input test-bad-fds test-overload test-bind test-lifetime test-revoke test-daemon \
+	test-hostile
 test_bad_input_SOURCES = tests/system/test-bad-input.c $(SYS_HARNESS)
 test_bad_input_CPPFLAGS = $(TEST_CPPFLAGS)
 test_bad_input_CFLAGS = $(TEST_CFLAGS)
@@ -223,6 +224,10 @@ test_revoke_SOURCES = tests/system/test-revoke.c $(SYS_HARNESS)
 test_revoke_CPPFLAGS = $(TEST_CPPFLAGS)
 test_revoke_CFLAGS = $(TEST_CFLAGS)
 test_revoke_LDADD = $(SYS_LIBS)
+test_hostile_SOURCES = tests/system/test-hostile.c $(SYS_HARNESS)
+test_hostile_CPPFLAGS = $(TEST_CPPFLAGS)
+test_hostile_CFLAGS = $(TEST_CFLAGS)
+test_hostile_LDADD = $(SYS_LIBS)
 test_daemon_SOURCES = tests/system/test-daemon.c $(SYS_HARNESS)
 test_daemon_CPPFLAGS = $(TEST_CPPFLAGS)
 test_daemon_CFLAGS = $(TEST_CFLAGS)
