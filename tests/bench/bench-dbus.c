@@ -312,6 +312,9 @@ bool bus_start_daemon(struct bus *bus, char *why, size_t size)
 	bus->pid = fork();
 	if (bus->pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+		dup2(null, STDERR_FILENO); /* it complains of fd limits that it does not need */
 		snprintf(address, sizeof(address), "%d", dup(ready[1]));
 		snprintf(arg, sizeof(arg), "--config-file=%s", config);
 		execlp("dbus-daemon", "dbus-daemon", arg, "--nofork", "--nopidfile", "--print-address", address, (char *)NULL);

@@ -13,8 +13,10 @@
 
 #include "bench.h"
 
-enum { SVAD, BROKER, DAEMON, N_KINDS };
-static const char *const kind_name[N_KINDS] = { "svad", "dbus-broker", "dbus-daemon" };
+/* LONG: svad, with packets as long as the bus's whole messages, header and all, instead of only as much to carry. */
+enum { SVAD, LONG, BROKER, DAEMON, N_KINDS };
+static const char *const kind_name[N_KINDS] = { "svad", "svad", "dbus-broker", "dbus-daemon" };
+#define BODY 25u /* what a bus's call and its answer carry: one string */
 
 struct server {
 	struct live live;
@@ -28,11 +30,11 @@ struct server {
 static bool servers_start(struct bench *b, struct server *s)
 {
 	static const char ini[] = "log_level = err\n[limits]\nconnections = 20000\nconnections_per_uid = 20000\nrequests_per_second = 4000000000\n"
-				  "[device \"device-with-a-name\"]\n[device \"another\"]\n";
+				  "[device \"a-name-of-22-characters\"]\n[device \"another\"]\n";
 
 	memset(s, 0, sizeof(*s));
 	s->admin = -1;
-	s->up[SVAD] = live_start(&s->live, b->builddir, b->libexecdir, ini, 1);
+	s->up[SVAD] = s->up[LONG] = live_start(&s->live, b->builddir, b->libexecdir, ini, 1);
 	if (!s->up[SVAD]) {
 		b->failed++;
 		live_stop(&s->live, 1);
@@ -64,14 +66,15 @@ static void servers_pin(struct server *s, int cpu)
 
 static int open_one(const struct server *s, int kind)
 {
-	return kind == SVAD ? live_connect(s->live.socket, "svad-bench") : bus_connect(&s->bus[kind]);
+	return kind <= LONG ? live_connect(s->live.socket, "svad-bench") : bus_connect(&s->bus[kind]);
 }
 
+/* Fills up with a field from the future (number 100, bytes), which the broker must read past. */
 static size_t pad(unsigned char *buf, size_t n, size_t to)
 {
 	size_t len = to - n - 4;
 
-	if (to < n + 4 + 128 || len > 16383)
+	if (to < n + 4 || len > 16383)
 		return n;
 	buf[n++] = 0xa2; /* 100 << 3 | 2, as a varint */
 	buf[n++] = 0x06;
@@ -88,7 +91,7 @@ static size_t request_of(int kind, unsigned char *buf, size_t size)
 	unsigned char bus[512];
 	ssize_t n;
 
-	if (kind != SVAD)
+	if (kind > LONG)
 		return bus_request(buf, size);
 	request.id = 7;
 	request.body_case = SVAD__V1__REQUEST__BODY_LIST_DEVICES;
@@ -96,8 +99,7 @@ static size_t request_of(int kind, unsigned char *buf, size_t size)
 	n = wire_encode_request(&request, buf, size);
 	if (n <= 0)
 		return 0;
-	/* Filled up to what the bus's call takes, with a field from the future (number 100, bytes), which the broker must read past. */
-	return pad(buf, (size_t)n, bus_request(bus, sizeof(bus)));
+	return pad(buf, (size_t)n, kind == LONG ? bus_request(bus, sizeof(bus)) : (size_t)n + BODY);
 }
 
 /* ---- requests per second -------------------------------------------------------------------- */
@@ -134,7 +136,7 @@ static bool load_open(struct load *l, const struct server *s, int kind, unsigned
 		return false;
 	got = recv(l->fds[0], buf, sizeof(buf), 0);
 	l->answer = got > 0 ? (size_t)got : 0;
-	return got > 0 && (kind == SVAD || bus_message_length(buf, (size_t)got) == (size_t)got);
+	return got > 0 && (kind <= LONG || bus_message_length(buf, (size_t)got) == (size_t)got);
 }
 
 static void load_close(struct load *l)
@@ -147,10 +149,10 @@ static void load_close(struct load *l)
 }
 
 /* Requests answered in a second; NOTHING when something broke. */
-static double load_run(struct load *l, uint64_t ns)
+static double load_run(struct load *l, uint64_t ns, uint64_t *ret_count)
 {
 	uint64_t start, now, count = 0, outstanding = 0;
-	struct epoll_event ev[256];
+	static struct epoll_event ev[1024];
 	unsigned char buf[4096];
 
 	start = now = live_now_ns();
@@ -158,31 +160,49 @@ static double load_run(struct load *l, uint64_t ns)
 		if (send(l->fds[i], l->request, l->len, MSG_NOSIGNAL) != (ssize_t)l->len)
 			return NOTHING;
 	while (outstanding) {
-		int n = epoll_wait(l->epoll, ev, 256, 10000);
+		int n = epoll_wait(l->epoll, ev, 1024, 10000);
+		bool over = now - start >= ns;
 
 		if (n <= 0)
 			return NOTHING;
-		for (int i = 0; i < n; i++) {
+		/* First all answers, then all questions: a server that is quicker than we are does not sleep after each one. */
+		for (int i = 0; i < n; i++)
 			if (recv(ev[i].data.fd, buf, sizeof(buf), 0) != (ssize_t)l->answer)
 				return NOTHING;
-			count++;
-			/* what is under way when the time is up is answered, and not renewed */
-			if (now - start < ns) {
-				if (send(ev[i].data.fd, l->request, l->len, MSG_NOSIGNAL) != (ssize_t)l->len)
-					return NOTHING;
-			} else {
-				outstanding--;
-			}
-		}
+		count += (unsigned)n;
+		/* what is under way when the time is up is answered, and not renewed */
+		for (int i = 0; i < n && !over; i++)
+			if (send(ev[i].data.fd, l->request, l->len, MSG_NOSIGNAL) != (ssize_t)l->len)
+				return NOTHING;
+		if (over)
+			outstanding -= (unsigned)n;
 		now = live_now_ns();
 	}
+	*ret_count = count;
 	return (double)count * 1e9 / (double)(now - start);
+}
+
+/* How long its main thread has run: all these servers have one. */
+static uint64_t on_cpu_ns(pid_t pid)
+{
+	unsigned long long ns = 0;
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", (int)pid);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	if (fscanf(f, "%llu", &ns) != 1)
+		ns = 0;
+	fclose(f);
+	return ns;
 }
 
 static void requests(struct bench *b, struct server *s, unsigned clients, int cpu, double reach)
 {
 	struct load load[N_KINDS];
-	struct samples rate[N_KINDS] = { { 0 } };
+	struct samples rate[N_KINDS] = { { 0 } }, cost[N_KINDS] = { { 0 } };
 	unsigned rounds = b->quick ? 3 : 9;
 	uint64_t ns = b->quick ? 150000000 : 400000000;
 	bool ok[N_KINDS];
@@ -196,23 +216,33 @@ static void requests(struct bench *b, struct server *s, unsigned clients, int cp
 	}
 	for (unsigned i = 0; i < rounds + 1; i++)
 		for (int k = 0; k < N_KINDS; k++) {
-			double r = ok[k] ? load_run(&load[k], ns) : NOTHING;
+			pid_t pid = k <= LONG ? s->svad_broker : s->bus[k].pid;
+			uint64_t count = 0, cpu_ns = on_cpu_ns(pid);
+			double r = ok[k] ? load_run(&load[k], ns, &count) : NOTHING;
 
+			cpu_ns = on_cpu_ns(pid) - cpu_ns;
 			ok[k] = ok[k] && r > 0;
-			if (ok[k] && i) /* the first warms up */
+			if (ok[k] && i) { /* the first warms up */
 				sample(&rate[k], r);
+				sample(&cost[k], (double)cpu_ns / 1e3 / (double)count);
+			}
 		}
 	if (!ok[SVAD])
 		b->failed++;
 	for (int k = BROKER; k < N_KINDS; k++) {
 		snprintf(name, sizeof(name), "requests/s, %u clients, beside %s, %s", clients, kind_name[k], cpu ? "cross-core" : "same core");
 		row(name, "1/s", ok[SVAD] ? median(&rate[SVAD]) : NOTHING, ok[k] ? median(&rate[k]) : NOTHING,
-		    k == BROKER ? reach : NO_REACH, false, "%zu+%zu B, the bus %zu+%zu B%s", load[SVAD].len,
-		    load[SVAD].answer, load[k].len, load[k].answer, s->why[k]);
+		    k == BROKER ? reach : NO_REACH, false, "%zu+%zu B, the bus %zu+%zu B%s", load[SVAD].len, load[SVAD].answer, load[k].len,
+		    load[k].answer, s->why[k]);
 	}
+	row("  the same beside dbus-broker, in packets as long as the bus's", "1/s", ok[LONG] ? median(&rate[LONG]) : NOTHING,
+	    ok[BROKER] ? median(&rate[BROKER]) : NOTHING, NO_REACH, false, "%zu+%zu B", load[LONG].len, load[LONG].answer);
+	row("  CPU time of the server for a request, beside dbus-broker", "us", ok[SVAD] ? median(&cost[SVAD]) : NOTHING,
+	    ok[BROKER] ? median(&cost[BROKER]) : NOTHING, NO_REACH, true, "where the load itself is the limit, this is what is left to compare");
 	for (int k = 0; k < N_KINDS; k++) {
 		load_close(&load[k]);
 		samples_free(&rate[k]);
+		samples_free(&cost[k]);
 	}
 	pin(0, -1);
 }
@@ -246,7 +276,7 @@ static void connections(struct bench *b, struct server *s, int cpu)
 	pin(0, 0);
 	for (unsigned i = 0; i < rounds + 1; i++)
 		for (int k = 0; k < N_KINDS; k++) {
-			double r = s->up[k] ? connections_run(s, k, ns) : NOTHING;
+			double r = s->up[k] && k != LONG ? connections_run(s, k, ns) : NOTHING;
 
 			if (r > 0 && i)
 				sample(&rate[k], r);
