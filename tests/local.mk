@@ -178,6 +178,7 @@ SYSTEM_TESTS += test-random
 test_random_SOURCES = \
 	tests/system/live.c \
 	tests/system/live.h \
+	tests/system/random-memory.c \
 	tests/system/random-worker.c \
 	tests/system/random.h \
 	tests/system/test-random.c

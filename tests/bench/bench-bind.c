@@ -49,9 +49,11 @@ static int pong_start(struct pong *p, int cpu, size_t answer, bool with_fd, pid_
 	return pair[0];
 }
 
-/* ---- both sides' client: one round trip, in ns; 0 when it failed. The answer's length comes back, and its fd (ret_fd may be NULL). ---- */
+/* ---- both sides' client: one round trip, in ns; 0 when it failed. The answer's length comes back, and its
+ * fd (ret_fd may be NULL). ---- */
 
-static uint64_t round_trip(int fd, const struct packet *request, unsigned char *answer, ssize_t *ret_len, int *ret_fd)
+static uint64_t round_trip(int fd, const struct packet *request, unsigned char *answer, ssize_t *ret_len,
+			   int *ret_fd)
 {
 	struct wire_fds fds = WIRE_FDS_NONE;
 	uint64_t t = live_now_ns();
@@ -93,7 +95,8 @@ static uint64_t context_of(const unsigned char *answer, ssize_t len)
 	if (len <= 0 || wire_decode_reply(answer, (size_t)len, &arena, &reply) < 0)
 		return 0;
 	if (reply->body_case != SVAD__V1__REPLY__BODY_BIND) {
-		fprintf(stderr, "svad-bench: bind: %s\n", reply->status ? reply->status->message : "no answer");
+		fprintf(stderr, "svad-bench: bind: %s\n",
+			reply->status ? reply->status->message : "no answer");
 		return 0;
 	}
 	return reply->bind->context;
@@ -138,7 +141,8 @@ static bool one_client(const struct live *live, struct figures *f, int bare, int
 	sizes[3] = (size_t)len;
 	ok = true;
 	if (bare >= 0) {
-		/* The first is a first of the peer's as well: what it costs to come to a process that has slept. */
+		/* The first is a first of the peer's as well: what it costs to come to a process that has
+		 * slept. */
 		same.len = sizes[0];
 		t = round_trip(bare_fd, &same, answer, &len, NULL);
 		sample(&f->bare_fd, (double)t);
@@ -184,10 +188,12 @@ static void where(struct bench *b, const struct live *live, int admin, int cpu, 
 		b->failed++;
 	}
 	snprintf(name, sizeof(name), "Bind round trip, context exists, %s", what);
-	row(name, "us", ok ? median(&f.further) / 1e3 : NOTHING, median(&f.bare) / 1e3, 2.0, true, "%zu B there, %zu B back", sizes[2], sizes[3]);
+	row(name, "us", ok ? median(&f.further) / 1e3 : NOTHING, median(&f.bare) / 1e3, 2.0, true,
+	    "%zu B there, %zu B back", sizes[2], sizes[3]);
 	snprintf(name, sizeof(name), "Bind round trip, first, with a fd, %s", what);
 	row(name, "us", ok ? median(&f.first) / 1e3 : NOTHING, median(&f.bare_fd) / 1e3, 2.5, true,
-	    "%zu B there, %zu B back; the peer's answer carries a fd too (without: %.1f us)", sizes[0], sizes[1], median(&f.bare_first) / 1e3);
+	    "%zu B there, %zu B back; the peer's answer carries a fd too (without: %.1f us)", sizes[0],
+	    sizes[1], median(&f.bare_first) / 1e3);
 	end_process(pid);
 	end_process(pid_fd);
 	if (fd >= 0)

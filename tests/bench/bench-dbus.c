@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The peers: dbus-broker and dbus-daemon, each with a bus of its own, and a client of theirs that costs as little as ours: messages are
- * built beforehand and sent as they are. sd-bus is used only as dbus-broker's controller, to give it a socket.
+ * The peers: dbus-broker and dbus-daemon, each with a bus of its own, and a client of theirs that costs as
+ * little as ours: messages are built beforehand and sent as they are. sd-bus is used only as dbus-broker's
+ * controller, to give it a socket.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -45,7 +46,8 @@ static void align(struct out *o, size_t to)
 
 static void put_u32(struct out *o, uint32_t v)
 {
-	unsigned char b[4] = { (unsigned char)v, (unsigned char)(v >> 8), (unsigned char)(v >> 16), (unsigned char)(v >> 24) };
+	unsigned char b[4] = { (unsigned char)v, (unsigned char)(v >> 8), (unsigned char)(v >> 16),
+			       (unsigned char)(v >> 24) };
 
 	align(o, 4);
 	put(o, b, 4);
@@ -216,24 +218,25 @@ static bool bus_dir(struct bus *bus, char *why, size_t size)
 	return true;
 }
 
-/* Allow everything: connecting, owning, sending, receiving. As dbus-broker's controller interface defines a policy. */
+/* Allow everything: connecting, owning, sending, receiving. As dbus-broker's controller interface defines a
+ * policy. */
 #define BATCH "bta(btbs)a(btssssuutt)a(btssssuutt)"
 
 static int add_listener(sd_bus *bus, int fd)
 {
 	sd_bus_message *m = NULL;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
-	int r = sd_bus_message_new_method_call(bus, &m, NULL, "/org/bus1/DBus/Broker", "org.bus1.DBus.Broker", "AddListener");
+	int r = sd_bus_message_new_method_call(bus, &m, NULL, "/org/bus1/DBus/Broker", "org.bus1.DBus.Broker",
+					       "AddListener");
 
 	if (r >= 0)
 		r = sd_bus_message_append(m, "oh", "/org/bus1/DBus/Listener/0", fd);
 	if (r >= 0)
-		r = sd_bus_message_append(m, "v", "(a(u(" BATCH "))a(buu(" BATCH "))a(ss)bs)",
-			1, UINT32_MAX, true, (uint64_t)1,
-			1, true, (uint64_t)1, true, "",
-			1, true, (uint64_t)1, "", "", "", "", 0u, 0u, (uint64_t)0, UINT64_MAX,
-			1, true, (uint64_t)1, "", "", "", "", 0u, 0u, (uint64_t)0, UINT64_MAX,
-			0, 0, false, "session");
+		r = sd_bus_message_append(m, "v", "(a(u(" BATCH "))a(buu(" BATCH "))a(ss)bs)", 1, UINT32_MAX,
+					  true, (uint64_t)1, 1, true, (uint64_t)1, true, "", 1, true,
+					  (uint64_t)1, "", "", "", "", 0u, 0u, (uint64_t)0, UINT64_MAX, 1,
+					  true, (uint64_t)1, "", "", "", "", 0u, 0u, (uint64_t)0, UINT64_MAX,
+					  0, 0, false, "session");
 	if (r >= 0)
 		r = sd_bus_call(bus, m, (uint64_t)ANSWER_MS * 1000, &error, NULL);
 	if (r < 0 && error.message)
@@ -253,7 +256,8 @@ bool bus_start_broker(struct bus *bus, char *why, size_t size)
 		return false;
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", bus->path);
 	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (listener < 0 || bind(listener, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(listener, SOMAXCONN) < 0 ||
+	if (listener < 0 || bind(listener, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+	    listen(listener, SOMAXCONN) < 0 ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0) {
 		snprintf(why, size, "%s: %s", bus->path, strerror(errno));
 		return false;
@@ -265,8 +269,9 @@ bool bus_start_broker(struct bus *bus, char *why, size_t size)
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		snprintf(fd, sizeof(fd), "%d", dup(pair[1]));
-		execlp("dbus-broker", "dbus-broker", "--controller", fd, "--machine-id", "0123456789abcdef0123456789abcdef", "--max-matches",
-		       "1000000", "--max-objects", "1000000", "--max-bytes", "1000000000", "--max-fds", "1000000", (char *)NULL);
+		execlp("dbus-broker", "dbus-broker", "--controller", fd, "--machine-id",
+		       "0123456789abcdef0123456789abcdef", "--max-matches", "1000000", "--max-objects",
+		       "1000000", "--max-bytes", "1000000000", "--max-fds", "1000000", (char *)NULL);
 		_exit(127);
 	}
 	close(pair[1]);
@@ -302,9 +307,11 @@ bool bus_start_daemon(struct bus *bus, char *why, size_t size)
 		"<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\" "
 		"\"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n"
 		"<busconfig><auth>EXTERNAL</auth><listen>unix:path=%s</listen>\n"
-		"<policy context=\"default\"><allow user=\"*\"/><allow own=\"*\"/><allow send_destination=\"*\"/>"
+		"<policy context=\"default\"><allow user=\"*\"/><allow own=\"*\"/><allow "
+		"send_destination=\"*\"/>"
 		"<allow receive_sender=\"*\"/></policy>\n"
-		"<limit name=\"max_completed_connections\">100000</limit><limit name=\"max_incomplete_connections\">100000</limit>"
+		"<limit name=\"max_completed_connections\">100000</limit><limit "
+		"name=\"max_incomplete_connections\">100000</limit>"
 		"<limit name=\"max_connections_per_user\">100000</limit></busconfig>\n",
 		bus->path);
 	fclose(f);
@@ -317,7 +324,8 @@ bool bus_start_daemon(struct bus *bus, char *why, size_t size)
 		dup2(null, STDERR_FILENO); /* it complains of fd limits that it does not need */
 		snprintf(address, sizeof(address), "%d", dup(ready[1]));
 		snprintf(arg, sizeof(arg), "--config-file=%s", config);
-		execlp("dbus-daemon", "dbus-daemon", arg, "--nofork", "--nopidfile", "--print-address", address, (char *)NULL);
+		execlp("dbus-daemon", "dbus-daemon", arg, "--nofork", "--nopidfile", "--print-address",
+		       address, (char *)NULL);
 		_exit(127);
 	}
 	close(ready[1]);

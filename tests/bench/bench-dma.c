@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One engine's bandwidth beside a thread that copies through the same kind of fd, in pieces of the same size. */
+/* One engine's bandwidth beside a thread that copies through the same kind of fd, in pieces of the same size.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -25,7 +26,8 @@ static bool copy_by_fd(int mem, unsigned char *bounce, void *dst, const void *sr
 	return true;
 }
 
-static void at_size(struct bench *b, struct sva_queue *queue, int mem, unsigned char *src, unsigned char *dst, size_t len, const char *what)
+static void at_size(struct bench *b, struct sva_queue *queue, int mem, unsigned char *src, unsigned char *dst,
+		    size_t len, const char *what)
 {
 	unsigned char *bounce = malloc(CHUNK);
 	struct samples ours = { 0 }, peer = { 0 };
@@ -54,7 +56,8 @@ static void at_size(struct bench *b, struct sva_queue *queue, int mem, unsigned 
 	if (!ok)
 		b->failed++;
 	snprintf(name, sizeof(name), "DMA copy of one engine, %s", what);
-	row(name, "GB/s", ok ? median(&ours) : NOTHING, median(&peer), NO_REACH, false, "beside one thread, pread and pwrite of /proc/self/mem by 256 KiB");
+	row(name, "GB/s", ok ? median(&ours) : NOTHING, median(&peer), NO_REACH, false,
+	    "beside one thread, pread and pwrite of /proc/self/mem by 256 KiB");
 	samples_free(&ours);
 	samples_free(&peer);
 	free(bounce);
@@ -70,7 +73,8 @@ void bench_dma(struct bench *b)
 	struct sva *sva;
 	int mem;
 
-	if (!live_start(&live, b->builddir, b->libexecdir, "log_level = err\n[device \"one\"]\nengines = 1\n", 1)) {
+	if (!live_start(&live, b->builddir, b->libexecdir, "log_level = err\n[device \"one\"]\nengines = 1\n",
+			1)) {
 		b->failed++;
 		return;
 	}

@@ -31,7 +31,8 @@ struct victim {
 static void victim(void *arg)
 {
 	const struct victim *v = arg;
-	unsigned char *memory = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned char *memory =
+		mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct sva_queue *queue;
 	struct sva_bond *bond;
 	uint64_t id = 0;
@@ -41,7 +42,8 @@ static void victim(void *arg)
 		return;
 	memset(memory, 1, MEMORY);
 	if (v->binds) {
-		if (sva_connect(NULL, -1, &sva) < 0 || sva_bind(sva, "one", &bond) < 0 || sva_queue_new(bond, 16, &queue) < 0 ||
+		if (sva_connect(NULL, -1, &sva) < 0 || sva_bind(sva, "one", &bond) < 0 ||
+		    sva_queue_new(bond, 16, &queue) < 0 ||
 		    sva_copy(queue, memory, memory + MEMORY / 2, MEMORY / 2, NULL) < 0)
 			return;
 		id = sva_bond_id(bond);
@@ -81,7 +83,8 @@ static bool await_clean(int watch, uint64_t bond)
 	return false;
 }
 
-/* Microseconds from kill() until we know: of the bond's CLEAN (watch >= 0), or of the process's end alone. 0: failed. */
+/* Microseconds from kill() until we know: of the bond's CLEAN (watch >= 0), or of the process's end alone. 0:
+ * failed. */
 static double kill_one(int watch)
 {
 	struct pollfd p = { .events = POLLIN };
@@ -127,7 +130,8 @@ void bench_kill(struct bench *b)
 	bool ok = true;
 	int watch;
 
-	if (!live_start(&live, b->builddir, b->libexecdir, "log_level = err\n[device \"one\"]\nengines = 2\nstop = flushed\n", 1)) {
+	if (!live_start(&live, b->builddir, b->libexecdir,
+			"log_level = err\n[device \"one\"]\nengines = 2\nstop = flushed\n", 1)) {
 		b->failed++;
 		return;
 	}
@@ -144,9 +148,10 @@ void bench_kill(struct bench *b)
 	}
 	if (!ok)
 		b->failed++;
-	row("SIGKILL to CLEAN, beside SIGKILL to pidfd readable, p50", "us", ok ? median(&ours) : NOTHING, median(&peer), 3.0, true,
-	    "as an administrator's watch sees it; 1 MiB touched");
-	row("the same, p99", "us", ok ? percentile(&ours, 99) : NOTHING, percentile(&peer, 99), NO_REACH, true, " ");
+	row("SIGKILL to CLEAN, beside SIGKILL to pidfd readable, p50", "us", ok ? median(&ours) : NOTHING,
+	    median(&peer), 3.0, true, "as an administrator's watch sees it; 1 MiB touched");
+	row("the same, p99", "us", ok ? percentile(&ours, 99) : NOTHING, percentile(&peer, 99), NO_REACH,
+	    true, " ");
 	samples_free(&ours);
 	samples_free(&peer);
 	close(watch);
@@ -213,11 +218,12 @@ static uint64_t drain_group(int admin, unsigned bonds)
 	request.revoke = &body;
 	if (ok) {
 		t = live_now_ns();
-		ok = live_call(admin, &request, 60000, &reply) == 0 && reply->body_case == SVAD__V1__REPLY__BODY_REVOKE;
+		ok = live_call(admin, &request, 60000, &reply) == 0 &&
+		     reply->body_case == SVAD__V1__REPLY__BODY_REVOKE;
 		t = live_now_ns() - t;
 		if (ok && (reply->revoke->ended != bonds || reply->revoke->clean != bonds)) {
-			fprintf(stderr, "svad-bench: of %u bonds %u were revoked, %u are CLEAN\n", bonds, reply->revoke->ended,
-				reply->revoke->clean);
+			fprintf(stderr, "svad-bench: of %u bonds %u were revoked, %u are CLEAN\n", bonds,
+				reply->revoke->ended, reply->revoke->clean);
 			ok = false;
 		}
 	}
@@ -247,7 +253,9 @@ void bench_drain(struct bench *b)
 	(void)raise_fd_limit(65536);
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 2 * 10000 + 1000)
 		sizes[3] = (unsigned)(limit.rlim_cur - 1000) / 2 / GROUP_DEVICES * GROUP_DEVICES;
-	n = (size_t)snprintf(ini, sizeof(ini), "log_level = err\n[limits]\nbonds_per_client = 1000\nbonds_per_uid = 100000\n[drain]\ndeadline = 30000\n");
+	n = (size_t)snprintf(ini, sizeof(ini),
+			     "log_level = err\n[limits]\nbonds_per_client = 1000\nbonds_per_uid = "
+			     "100000\n[drain]\ndeadline = 30000\n");
 	for (unsigned i = 0; i < GROUP_DEVICES; i++)
 		n += (size_t)snprintf(ini + n, sizeof(ini) - n, "[device \"d%u\"]\nengines = 1\n", i);
 	if (!live_start(&live, b->builddir, b->libexecdir, ini, 1)) {
@@ -273,9 +281,11 @@ void bench_drain(struct bench *b)
 	for (unsigned s = 0; s < 4; s++) {
 		per_bond[s] = took[s].n ? median(&took[s]) / sizes[s] : NOTHING;
 		snprintf(name, sizeof(name), "drain of %u bond%s of one group", sizes[s], s ? "s" : "");
-		row(name, "ms", took[s].n ? median(&took[s]) / 1e3 : NOTHING, NOTHING, NO_REACH, true, "%.2f us a bond", per_bond[s]);
+		row(name, "ms", took[s].n ? median(&took[s]) / 1e3 : NOTHING, NOTHING, NO_REACH, true,
+		    "%.2f us a bond", per_bond[s]);
 	}
-	row("cost of a bond's drain, of 10,000 beside of 100", "us", per_bond[3], per_bond[1], 1.5, true, "Revoke to its answer, all CLEAN%s",
+	row("cost of a bond's drain, of 10,000 beside of 100", "us", per_bond[3], per_bond[1], 1.5, true,
+	    "Revoke to its answer, all CLEAN%s",
 	    sizes[3] < 10000 ? "; as many as this machine's hard RLIMIT_NOFILE allows" : "");
 	for (unsigned s = 0; s < 4; s++)
 		samples_free(&took[s]);

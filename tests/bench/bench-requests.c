@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Many clients that ask, each its next question when it has its answer, beside the message buses; connections; idle clients.
- * One load process for all of them: epoll, a prebuilt request, one send and one recv for each answer.
+ * Many clients that ask, each its next question when it has its answer, beside the message buses;
+ * connections; idle clients. One load process for all of them: epoll, a prebuilt request, one send and one
+ * recv for each answer.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,7 +14,8 @@
 
 #include "bench.h"
 
-/* LONG: svad, with packets as long as the bus's whole messages, header and all, instead of only as much to carry. */
+/* LONG: svad, with packets as long as the bus's whole messages, header and all, instead of only as much to
+ * carry. */
 enum { SVAD, LONG, BROKER, DAEMON, N_KINDS };
 static const char *const kind_name[N_KINDS] = { "svad", "svad", "dbus-broker", "dbus-daemon" };
 #define BODY 25u /* what a bus's call and its answer carry: one string */
@@ -29,7 +31,8 @@ struct server {
 
 static bool servers_start(struct bench *b, struct server *s)
 {
-	static const char ini[] = "log_level = err\n[limits]\nconnections = 20000\nconnections_per_uid = 20000\nrequests_per_second = 4000000000\n"
+	static const char ini[] = "log_level = err\n[limits]\nconnections = 20000\nconnections_per_uid = "
+				  "20000\nrequests_per_second = 4000000000\n"
 				  "[device \"a-name-of-22-characters\"]\n[device \"another\"]\n";
 
 	memset(s, 0, sizeof(*s));
@@ -127,7 +130,8 @@ static bool load_open(struct load *l, const struct server *s, int kind, unsigned
 		struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
 
 		if (fd < 0 || epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &ev) < 0) {
-			fprintf(stderr, "svad-bench: client %u of %s: %s\n", l->n, kind_name[kind], strerror(fd < 0 ? -fd : errno));
+			fprintf(stderr, "svad-bench: client %u of %s: %s\n", l->n, kind_name[kind],
+				strerror(fd < 0 ? -fd : errno));
 			return false;
 		}
 		l->fds[l->n] = fd;
@@ -165,7 +169,8 @@ static double load_run(struct load *l, uint64_t ns, uint64_t *ret_count)
 
 		if (n <= 0)
 			return NOTHING;
-		/* First all answers, then all questions: a server that is quicker than we are does not sleep after each one. */
+		/* First all answers, then all questions: a server that is quicker than we are does not sleep
+		 * after each one. */
 		for (int i = 0; i < n; i++)
 			if (recv(ev[i].data.fd, buf, sizeof(buf), 0) != (ssize_t)l->answer)
 				return NOTHING;
@@ -230,15 +235,18 @@ static void requests(struct bench *b, struct server *s, unsigned clients, int cp
 	if (!ok[SVAD])
 		b->failed++;
 	for (int k = BROKER; k < N_KINDS; k++) {
-		snprintf(name, sizeof(name), "requests/s, %u clients, beside %s, %s", clients, kind_name[k], cpu ? "cross-core" : "same core");
+		snprintf(name, sizeof(name), "requests/s, %u clients, beside %s, %s", clients, kind_name[k],
+			 cpu ? "cross-core" : "same core");
 		row(name, "1/s", ok[SVAD] ? median(&rate[SVAD]) : NOTHING, ok[k] ? median(&rate[k]) : NOTHING,
-		    k == BROKER ? reach : NO_REACH, false, "%zu+%zu B, the bus %zu+%zu B%s", load[SVAD].len, load[SVAD].answer, load[k].len,
-		    load[k].answer, s->why[k]);
+		    k == BROKER ? reach : NO_REACH, false, "%zu+%zu B, the bus %zu+%zu B%s", load[SVAD].len,
+		    load[SVAD].answer, load[k].len, load[k].answer, s->why[k]);
 	}
-	row("  the same beside dbus-broker, in packets as long as the bus's", "1/s", ok[LONG] ? median(&rate[LONG]) : NOTHING,
-	    ok[BROKER] ? median(&rate[BROKER]) : NOTHING, NO_REACH, false, "%zu+%zu B", load[LONG].len, load[LONG].answer);
-	row("  CPU time of the server for a request, beside dbus-broker", "us", ok[SVAD] ? median(&cost[SVAD]) : NOTHING,
-	    ok[BROKER] ? median(&cost[BROKER]) : NOTHING, NO_REACH, true, "where the load itself is the limit, this is what is left to compare");
+	row("  the same beside dbus-broker, in packets as long as the bus's", "1/s",
+	    ok[LONG] ? median(&rate[LONG]) : NOTHING, ok[BROKER] ? median(&rate[BROKER]) : NOTHING, NO_REACH,
+	    false, "%zu+%zu B", load[LONG].len, load[LONG].answer);
+	row("  CPU time of the server for a request, beside dbus-broker", "us",
+	    ok[SVAD] ? median(&cost[SVAD]) : NOTHING, ok[BROKER] ? median(&cost[BROKER]) : NOTHING, NO_REACH,
+	    true, "where the load itself is the limit, this is what is left to compare");
 	for (int k = 0; k < N_KINDS; k++) {
 		load_close(&load[k]);
 		samples_free(&rate[k]);
@@ -282,8 +290,10 @@ static void connections(struct bench *b, struct server *s, int cpu)
 				sample(&rate[k], r);
 		}
 	for (int k = BROKER; k < N_KINDS; k++) {
-		snprintf(name, sizeof(name), "connections/s, beside %s, %s", kind_name[k], cpu ? "cross-core" : "same core");
-		row(name, "1/s", median(&rate[SVAD]), median(&rate[k]), NO_REACH, false, "%s", s->up[k] ? "connect, Hello, close" : s->why[k]);
+		snprintf(name, sizeof(name), "connections/s, beside %s, %s", kind_name[k],
+			 cpu ? "cross-core" : "same core");
+		row(name, "1/s", median(&rate[SVAD]), median(&rate[k]), NO_REACH, false, "%s",
+		    s->up[k] ? "connect, Hello, close" : s->why[k]);
 	}
 	for (int k = 0; k < N_KINDS; k++)
 		samples_free(&rate[k]);
@@ -321,7 +331,8 @@ static double idle_kib(const struct server *s, int kind, pid_t pid, unsigned n)
 	for (i = 1; i < n; i++) {
 		fds[i] = open_one(s, kind);
 		if (fds[i] < 0) {
-			fprintf(stderr, "svad-bench: idle client %u of %s: %s\n", i, kind_name[kind], strerror(-fds[i]));
+			fprintf(stderr, "svad-bench: idle client %u of %s: %s\n", i, kind_name[kind],
+				strerror(-fds[i]));
 			break;
 		}
 	}
@@ -340,7 +351,8 @@ void bench_memory(struct bench *b)
 	char name[96];
 
 	if (!raise_fd_limit(n + 512)) {
-		row("broker memory per idle client", "KiB", NOTHING, NOTHING, NO_REACH, true, "no room for %u fds: raise RLIMIT_NOFILE", n);
+		row("broker memory per idle client", "KiB", NOTHING, NOTHING, NO_REACH, true,
+		    "no room for %u fds: raise RLIMIT_NOFILE", n);
 		return;
 	}
 	if (!servers_start(b, &s))

@@ -2,8 +2,8 @@
 /*
  *	svad-bench [--quick] [--only NAME] [--builddir DIR] [--output DIR]
  *
- * A table on stdout; results.json and, where gnuplot is, results.svg in DIR (default: bench). Exit status: 0 when everything could be measured,
- * whether or not it reached what was asked for.
+ * A table on stdout; results.json and, where gnuplot is, results.svg in DIR (default: bench). Exit status: 0
+ *when everything could be measured, whether or not it reached what was asked for.
  */
 #include "bench.h"
 
@@ -87,7 +87,8 @@ static void figure(char *buf, size_t size, double v)
 		snprintf(buf, size, "%.3g", v);
 }
 
-void row(const char *name, const char *unit, double ours, double peer, double reach, bool at_most, const char *note, ...)
+void row(const char *name, const char *unit, double ours, double peer, double reach, bool at_most,
+	 const char *note, ...)
 {
 	char o[32], p[32], ratio[32] = "-", r[32] = "-";
 	struct result *x = &rows[n_rows];
@@ -115,7 +116,8 @@ void row(const char *name, const char *unit, double ours, double peer, double re
 		snprintf(ratio, sizeof(ratio), "%.2f", x->ratio);
 	if (reach > 0)
 		snprintf(r, sizeof(r), "%s %.2g", at_most ? "<=" : ">=", reach);
-	printf("%-58s %10s %10s %-6s %7s %8s  %-4s %s\n", name, o, p, unit, ratio, r, x->judged ? (x->met ? "yes" : "NO") : "", x->note);
+	printf("%-58s %10s %10s %-6s %7s %8s  %-4s %s\n", name, o, p, unit, ratio, r,
+	       x->judged ? (x->met ? "yes" : "NO") : "", x->note);
 	fflush(stdout);
 }
 
@@ -154,7 +156,8 @@ static bool write_json(const char *dir)
 	return ok;
 }
 
-/* How far each ratio is from what was asked for: 1 is just met, more is better. By gnuplot, which may not be there. */
+/* How far each ratio is from what was asked for: 1 is just met, more is better. By gnuplot, which may not be
+ * there. */
 static void plot(const char *dir)
 {
 	char path[4096], command[8300];
@@ -168,21 +171,27 @@ static void plot(const char *dir)
 	for (size_t i = 0; i < n_rows; i++)
 		if (rows[i].judged)
 			fprintf(f, "\"%s\" %.4f %d\n", rows[i].name,
-				rows[i].at_most ? rows[i].reach / rows[i].ratio : rows[i].ratio / rows[i].reach, rows[i].met ? 2 : 7);
+				rows[i].at_most ? rows[i].reach / rows[i].ratio
+						: rows[i].ratio / rows[i].reach,
+				rows[i].met ? 2 : 7);
 	fprintf(f,
 		"END\n"
 		"set terminal svg size 1100,700 noenhanced font 'sans,12' background 'white'\n"
 		"set output '%s/results.svg'\n"
-		"set title 'svad beside its peers: how far within reach (1 = just reached, right is better)'\n"
-		"set style fill solid 0.7\nset boxwidth 0.7\nunset key\nset yrange [*:*] reverse\nset logscale x 2\nset grid x\n"
+		"set title 'svad beside its peers: how far within reach (1 = just reached, right is "
+		"better)'\n"
+		"set style fill solid 0.7\nset boxwidth 0.7\nunset key\nset yrange [*:*] reverse\nset "
+		"logscale x 2\nset grid x\n"
 		"set xrange [0.125:*]\nset arrow from 1, graph 0 to 1, graph 1 nohead lw 2 lc 'black' front\n"
-		"plot $rows using (sqrt(0.125*$2)):0:(0.125):2:($0-0.35):($0+0.35):3:ytic(1) with boxxyerror lc variable\n",
+		"plot $rows using (sqrt(0.125*$2)):0:(0.125):2:($0-0.35):($0+0.35):3:ytic(1) with boxxyerror "
+		"lc variable\n",
 		dir);
 	if (fclose(f) != 0)
 		return;
 	snprintf(command, sizeof(command), "gnuplot '%s'", path);
 	if (system(command) != 0)
-		fprintf(stderr, "svad-bench: no plot: gnuplot failed or is not installed (apt-get install gnuplot-nox)\n");
+		fprintf(stderr, "svad-bench: no plot: gnuplot failed or is not installed (apt-get install "
+				"gnuplot-nox)\n");
 }
 
 static const struct {
@@ -190,14 +199,17 @@ static const struct {
 	void (*run)(struct bench *b);
 } parts[] = {
 	{ "bind", bench_bind }, { "requests", bench_requests }, { "memory", bench_memory },
-	{ "kill", bench_kill }, { "drain", bench_drain }, { "dma", bench_dma },
+	{ "kill", bench_kill }, { "drain", bench_drain },	{ "dma", bench_dma },
 };
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "quick", no_argument, NULL, 'q' }, { "only", required_argument, NULL, 'o' },
-		{ "builddir", required_argument, NULL, 'b' }, { "output", required_argument, NULL, 'd' }, { 0 },
+		{ "quick", no_argument, NULL, 'q' },
+		{ "only", required_argument, NULL, 'o' },
+		{ "builddir", required_argument, NULL, 'b' },
+		{ "output", required_argument, NULL, 'd' },
+		{ 0 },
 	};
 	struct bench b = { .builddir = "." };
 	const char *only = NULL, *dir = "bench";
@@ -219,7 +231,9 @@ int main(int argc, char **argv)
 			dir = optarg;
 			break;
 		default:
-			fprintf(stderr, "usage: svad-bench [--quick] [--only bind|requests|memory|kill|drain|dma] [--builddir DIR] [--output DIR]\n");
+			fprintf(stderr,
+				"usage: svad-bench [--quick] [--only bind|requests|memory|kill|drain|dma] "
+				"[--builddir DIR] [--output DIR]\n");
 			return 2;
 		}
 	}
@@ -228,7 +242,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "svad-bench: %s: %s\n", dir, strerror(errno));
 		return 1;
 	}
-	printf("%-58s %10s %10s %-6s %7s %8s  %-4s %s\n", "", "svad", "peer", "unit", "ratio", "reach", "met", "");
+	printf("%-58s %10s %10s %-6s %7s %8s  %-4s %s\n", "", "svad", "peer", "unit", "ratio", "reach", "met",
+	       "");
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		if (!only || !strcmp(only, parts[i].name))
 			parts[i].run(&b);

@@ -2,8 +2,9 @@
 #ifndef SVAD_BENCH_H
 #define SVAD_BENCH_H
 /*
- * The benchmark: svad's figures beside those of a peer that does the same kind of work, taken in the same run, in rounds that alternate, so
- * that whatever else the machine does falls on both. What counts is the ratio of the medians.
+ * The benchmark: svad's figures beside those of a peer that does the same kind of work, taken in the same
+ * run, in rounds that alternate, so that whatever else the machine does falls on both. What counts is the
+ * ratio of the medians.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,10 +23,11 @@ struct bench {
 
 #define NO_REACH 0.0
 #define NOTHING (-1.0)
-/* ratio: how many times the peer it costs us, ours / peer for costs; for rates (more is better) ours / peer too: the caller says which by
- * at_most. reach NO_REACH: nothing was asked for. ours or peer NOTHING: it could not be measured, note says why. */
-void row(const char *name, const char *unit, double ours, double peer, double reach, bool at_most, const char *note, ...)
-	__attribute__((format(printf, 7, 8)));
+/* ratio: how many times the peer it costs us, ours / peer for costs; for rates (more is better) ours / peer
+ * too: the caller says which by at_most. reach NO_REACH: nothing was asked for. ours or peer NOTHING: it
+ * could not be measured, note says why. */
+void row(const char *name, const char *unit, double ours, double peer, double reach, bool at_most,
+	 const char *note, ...) __attribute__((format(printf, 7, 8)));
 
 /* ---- figures ---- */
 struct samples {

@@ -63,8 +63,8 @@ static bool write_config(const struct live *live, const char *path, const char *
 	if (!f)
 		return complain("configuration", path);
 	/* As root the children stay root: the build directory need not be open to another user. */
-	fprintf(f, "[daemon]\nbackend = sim\nruntime_dir = %s\nsocket = %s\nadmin_socket = %s\n%s%s", live->dir, live->socket,
-		live->admin, geteuid() ? "" : "user = root\n", ini);
+	fprintf(f, "[daemon]\nbackend = sim\nruntime_dir = %s\nsocket = %s\nadmin_socket = %s\n%s%s",
+		live->dir, live->socket, live->admin, geteuid() ? "" : "user = root\n", ini);
 	fprintf(f, "\n[sim]\nfault_socket = %s\n", live->fault);
 	return fclose(f) == 0 || complain("configuration", path);
 }
@@ -75,7 +75,8 @@ static bool wait_ready(const struct live *live, int notify, unsigned slow)
 	char text[1024];
 
 	for (;;) {
-		struct pollfd p[] = { { .fd = notify, .events = POLLIN }, { .fd = live->pidfd, .events = POLLIN } };
+		struct pollfd p[] = { { .fd = notify, .events = POLLIN },
+				      { .fd = live->pidfd, .events = POLLIN } };
 		uint64_t now = live_now_ns();
 		ssize_t n;
 
@@ -96,7 +97,8 @@ static bool wait_ready(const struct live *live, int notify, unsigned slow)
 	}
 }
 
-bool live_start(struct live *live, const char *builddir, const char *libexecdir, const char *ini, unsigned slow)
+bool live_start(struct live *live, const char *builddir, const char *libexecdir, const char *ini,
+		unsigned slow)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	char program[4096], config[96];

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A worker of the randomized test: a client like any other, which does what it is told, one command at a time, and looks after every
- * byte of its memory. Whatever a revocation, a reset or a fault may do to a command is a result; bytes that are not as they must be,
- * an error that nothing explains and a wait without end are wrong.
+ * A worker of the randomized test: a client like any other, which does what it is told, one command at a
+ * time, and looks after every byte of its memory. Whatever a revocation, a reset or a fault may do to a
+ * command is a result; bytes that are not as they must be, an error that nothing explains and a wait without
+ * end are wrong.
  *
- * All that the device may write is dst. shadow is what dst must hold: compared before and after every command, so
- * that a write that comes late, or is somebody else's, is seen.
+ * All that the device may write is dst. shadow is what dst must hold: compared before and after every
+ * command, so that a write that comes late, or is somebody else's, is seen.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,16 +32,12 @@
 #include "random.h"
 
 #define AREA (512u << 10)
-#define BASE 0x7ea000000000u /* the same in every image, so that a late write for the last one would hit this one */
+#define BASE                                                                                                 \
+	0x7ea000000000u /* the same in every image, so that a late write for the last one would hit this one \
+			 */
 #define RING 16u
 #define ASYNC_JOBS 8u
 #define PATIENCE_MS 30000
-
-const char *const random_device[RANDOM_DEVICES] = { "flushed", "clean", "nostop", "pri" };
-const char *const random_op_name[N_RANDOM_OPS] = {
-	"bind", "unbind", "dma", "async", "fault", "unmap", "fork", "fork-kill", "exec", "exit", "crash", "disconnect", "threads",
-	"second", "quit",
-};
 
 struct held {
 	struct sva_bond *bond;
@@ -73,33 +70,6 @@ static void wrong(const char *fmt, ...)
 	va_end(ap);
 }
 
-static void paint(unsigned char *p, size_t len)
-{
-	uint64_t x = random_next(&w.rng);
-
-	for (size_t i = 0; i + 8 <= len; i += 8) {
-		x = x * 6364136223846793005u + 1442695040888963407u;
-		memcpy(p + i, &x, 8);
-	}
-}
-
-static uint32_t crc32c(uint32_t crc, const unsigned char *p, size_t len)
-{
-	static uint32_t table[256];
-
-	if (!table[1])
-		for (uint32_t i = 0; i < 256; i++) {
-			uint32_t c = i;
-
-			for (int k = 0; k < 8; k++)
-				c = c & 1 ? c >> 1 ^ 0x82f63b78u : c >> 1;
-			table[i] = c;
-		}
-	for (crc = ~crc; len--; p++)
-		crc = crc >> 8 ^ table[(crc ^ *p) & 0xff];
-	return ~crc;
-}
-
 static void verify(const char *when)
 {
 	if (memcmp(w.dst, w.shadow, AREA)) {
@@ -107,7 +77,8 @@ static void verify(const char *when)
 
 		while (w.dst[at] == w.shadow[at])
 			at++;
-		wrong("%s: byte %zu of dst (%p) is %02x, must be %02x", when, at, (void *)(w.dst + at), w.dst[at], w.shadow[at]);
+		wrong("%s: byte %zu of dst (%p) is %02x, must be %02x", when, at, (void *)(w.dst + at),
+		      w.dst[at], w.shadow[at]);
 		memcpy(w.shadow, w.dst, AREA);
 	}
 }
@@ -130,7 +101,8 @@ static const char *say(int r)
 	return sva_strerror(w.sva, r);
 }
 
-/* Drops what is held on a device. In the end nobody writes our memory through it: CLEAN, or QUARANTINED with translation cut. */
+/* Drops what is held on a device. In the end nobody writes our memory through it: CLEAN, or QUARANTINED with
+ * translation cut. */
 static void release(unsigned d)
 {
 	struct held *h = &w.held[d];
@@ -143,7 +115,8 @@ static void release(unsigned d)
 	while (h->refs) {
 		int r = sva_unbind(h->bond, SVA_STATE_NONE);
 
-		if (r == -EINVAL) /* it cannot stop, and is not revoked: no work is outstanding, so we may vouch */
+		if (r ==
+		    -EINVAL) /* it cannot stop, and is not revoked: no work is outstanding, so we may vouch */
 			r = sva_unbind(h->bond, SVA_STATE_CLEAN);
 		if (!unbind_may(r)) {
 			wrong("release of %s: %s", random_device[d], say(r));
@@ -282,7 +255,11 @@ static int op_async(unsigned d)
 
 	for (unsigned i = 0; r >= 0 && i < ASYNC_JOBS; i++) {
 		struct sva_demo_desc desc = {
-			.op = SVA_DEMO_COPY, .src = addr(w.src), .dst = addr(w.dst), .len = AREA, .tag = i,
+			.op = SVA_DEMO_COPY,
+			.src = addr(w.src),
+			.dst = addr(w.dst),
+			.len = AREA,
+			.tag = i,
 		};
 
 		r = submit(d, &desc, d * ASYNC_JOBS + i);
@@ -311,7 +288,7 @@ static void judge(unsigned d, const struct sva_demo_desc *desc)
 			w.shadow[to + i] = (unsigned char)(desc->arg >> i % 8 * 8);
 		break;
 	case SVA_DEMO_CRC32C:
-		if (done->result != crc32c((uint32_t)desc->arg, w.src + from, len))
+		if (done->result != random_crc32c((uint32_t)desc->arg, w.src + from, len))
 			wrong("CRC by %s of %zu bytes at %zu", random_device[d], len, from);
 		break;
 	case SVA_DEMO_COMPARE: {
@@ -320,8 +297,8 @@ static void judge(unsigned d, const struct sva_demo_desc *desc)
 		while (i < len && w.src[from + i] == w.dst[to + i])
 			i++;
 		if (done->result != (i < len ? i + 1 : 0))
-			wrong("compare by %s of %zu bytes: %llu, not %zu", random_device[d], len, (unsigned long long)done->result,
-			      i < len ? i + 1 : 0);
+			wrong("compare by %s of %zu bytes: %llu, not %zu", random_device[d], len,
+			      (unsigned long long)done->result, i < len ? i + 1 : 0);
 		break;
 	}
 	default:
@@ -360,14 +337,15 @@ static int op_dma(unsigned d, uint64_t arg)
 	if (r < 0)
 		return r;
 	if (r != SVA_DEMO_OK)
-		wrong("op %u of %llu bytes on %s: status %d at %llx", desc.op, (unsigned long long)desc.len, random_device[d], r,
-		      (unsigned long long)w.done[0].fault_addr);
+		wrong("op %u of %llu bytes on %s: status %d at %llx", desc.op, (unsigned long long)desc.len,
+		      random_device[d], r, (unsigned long long)w.done[0].fault_addr);
 	else
 		judge(d, &desc);
 	return r;
 }
 
-/* hole: a page to read and write, one that is read-only, one that is not there (PROT_NONE: in its place there can be nothing else). */
+/* hole: a page to read and write, one that is read-only, one that is not there (PROT_NONE: in its place there
+ * can be nothing else). */
 static int op_fault(unsigned d, uint64_t arg)
 {
 	struct sva_demo_desc desc = { .op = SVA_DEMO_COPY, .len = 4096, .src = addr(w.src) };
@@ -389,9 +367,12 @@ static int op_fault(unsigned d, uint64_t arg)
 		return r;
 	}
 	if (r >= 0 && r != SVA_DEMO_FAULT_PERMISSION && r != SVA_DEMO_FAULT_UNMAPPED)
-		wrong("a write to %s memory by %s has status %d", gone ? "absent" : "read-only", random_device[d], r);
-	if (r >= 0 && (w.done[0].fault_addr < addr(w.hole) + 4096 || w.done[0].fault_addr >= addr(w.hole) + 3 * 4096))
-		wrong("%s names %llx as where it faulted", random_device[d], (unsigned long long)w.done[0].fault_addr);
+		wrong("a write to %s memory by %s has status %d", gone ? "absent" : "read-only",
+		      random_device[d], r);
+	if (r >= 0 &&
+	    (w.done[0].fault_addr < addr(w.hole) + 4096 || w.done[0].fault_addr >= addr(w.hole) + 3 * 4096))
+		wrong("%s names %llx as where it faulted", random_device[d],
+		      (unsigned long long)w.done[0].fault_addr);
 	if (memcmp(before, w.hole + 4096, sizeof(before)))
 		wrong("read-only memory was written by %s", random_device[d]);
 	return r;
@@ -412,7 +393,8 @@ static int op_unmap(unsigned d)
 	r = submit(d, &desc, 0);
 	if (r >= 0) {
 		/* Nothing is mapped there from now on, and nothing of ours can come to be. */
-		if (mmap(p + AREA / 2, AREA / 2, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED)
+		if (mmap(p + AREA / 2, AREA / 2, PROT_NONE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED)
 			abort();
 		r = await(d, 0);
 	}
@@ -449,7 +431,9 @@ static int child(unsigned d, int tell)
 	if (r < 0)
 		return r == -ESHUTDOWN ? 0 : 6;
 	if (tell >= 0) {
-		struct sva_demo_desc desc = { .op = SVA_DEMO_COPY, .src = addr(w.src), .dst = addr(w.dst), .len = AREA };
+		struct sva_demo_desc desc = {
+			.op = SVA_DEMO_COPY, .src = addr(w.src), .dst = addr(w.dst), .len = AREA
+		};
 
 		for (unsigned i = 0; i < ASYNC_JOBS; i++)
 			(void)sva_queue_submit(queue, &desc, &w.done[i]);
@@ -457,7 +441,7 @@ static int child(unsigned d, int tell)
 		for (;;)
 			pause();
 	}
-	paint(w.src, 65536);
+	random_paint(&w.rng, w.src, 65536);
 	r = sva_copy(queue, w.dst, w.src, 65536, NULL);
 	if (r < 0)
 		return r == -ESHUTDOWN || r == -ECANCELED ? 0 : 7;
@@ -576,7 +560,8 @@ static int op_second(unsigned d)
 	if (r < 0 && !bind_may(r))
 		wrong("bind by a second connection: %d %s", r, sva_strerror(other, r));
 	if (r >= 0) {
-		if (w.held[d].bond && sva_bond_id(bond) == sva_bond_id(w.held[d].bond) && sva_bond_pasid(bond) != sva_bond_pasid(w.held[d].bond))
+		if (w.held[d].bond && sva_bond_id(bond) == sva_bond_id(w.held[d].bond) &&
+		    sva_bond_pasid(bond) != sva_bond_pasid(w.held[d].bond))
 			wrong("one bond with %s, two PASIDs", random_device[d]);
 		r = sva_unbind(bond, SVA_STATE_CLEAN);
 		if (!unbind_may(r))
@@ -669,21 +654,6 @@ static int run(const struct random_command *c)
 	return -ENOSYS;
 }
 
-static unsigned char *area(uintptr_t at, size_t len)
-{
-	void *p = mmap((void *)at, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-
-	if (p != MAP_FAILED && (uintptr_t)p != at) {
-		munmap(p, len); /* a kernel that does not know the flag */
-		p = MAP_FAILED;
-	}
-	if (p == MAP_FAILED)
-		p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (p == MAP_FAILED)
-		abort();
-	return p;
-}
-
 static void answer(void)
 {
 	if (send(w.fd, &w.answer, sizeof(w.answer), MSG_NOSIGNAL) != (ssize_t)sizeof(w.answer))
@@ -702,17 +672,17 @@ int random_worker(int argc, char **argv)
 	w.fd = atoi(argv[2]);
 	w.rng = strtoull(argv[3], NULL, 10);
 	w.timeout_ms = PATIENCE_MS * atoi(argv[5]);
-	w.src = area(BASE, AREA);
-	w.dst = area(BASE + (1u << 30), AREA);
-	w.hole = area(BASE + (2u << 30), 3 * 4096);
-	w.done = (void *)area(BASE + (3ul << 30), 4096);
+	w.src = random_area(BASE, AREA);
+	w.dst = random_area(BASE + (1u << 30), AREA);
+	w.hole = random_area(BASE + (2u << 30), 3 * 4096);
+	w.done = (void *)random_area(BASE + (3ul << 30), 4096);
 	w.shadow = malloc(AREA);
 	if (!w.shadow)
 		return 2;
-	paint(w.src, AREA);
-	paint(w.dst, AREA);
+	random_paint(&w.rng, w.src, AREA);
+	random_paint(&w.rng, w.dst, AREA);
 	memcpy(w.shadow, w.dst, AREA);
-	paint(w.hole, 3 * 4096);
+	random_paint(&w.rng, w.hole, 3 * 4096);
 	if (mprotect(w.hole + 4096, 4096, PROT_READ) < 0 || mprotect(w.hole + 8192, 4096, PROT_NONE) < 0)
 		return 2;
 	w.answer.seq = (uint32_t)strtoul(argv[4], NULL, 10);

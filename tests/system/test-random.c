@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * 10,000 random operations from many processes at once: bind, DMA, unbind, fork, exec, exit, crash, kill, revoke, reset, and faults of the
- * devices. Every byte is verified by its owner; in the end nothing is left and the checker has seen nothing.
+ * 10,000 random operations from many processes at once: bind, DMA, unbind, fork, exec, exit, crash, kill,
+ * revoke, reset, and faults of the devices. Every byte is verified by its owner; in the end nothing is left
+ * and the checker has seen nothing.
  *
- * What happens is drawn from one seed, and nothing that comes back changes it: SVAD_TEST_SEED=N does the same operations again. (When they meet
- * in the daemon is up to the scheduler.) SVAD_TEST_OPS=N: another number of operations. SVAD_TEST_TRACE=1: says each one.
+ * What happens is drawn from one seed, and nothing that comes back changes it: SVAD_TEST_SEED=N does the same
+ * operations again. (When they meet in the daemon is up to the scheduler.) SVAD_TEST_OPS=N: another number of
+ * operations. SVAD_TEST_TRACE=1: says each one.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -51,12 +53,13 @@ enum driver_op {
 static const struct {
 	unsigned op, weight;
 } mix[] = {
-	{ OP_DMA, 400 }, { OP_BIND, 110 }, { OP_UNBIND, 140 }, { OP_ASYNC, 60 }, { OP_FAULT, 40 }, { OP_UNMAP, 20 },
-	{ OP_FORK, 20 }, { OP_FORK_KILL, 12 }, { OP_EXEC, 20 }, { OP_EXIT, 10 }, { OP_CRASH, 6 }, { OP_DISCONNECT, 20 },
-	{ OP_THREADS, 20 }, { OP_SECOND, 15 },
-	{ DRIVE_KILL, 25 }, { DRIVE_REVOKE, 22 }, { DRIVE_RESET, 18 }, { DRIVE_IGNORE_STOP, 6 }, { DRIVE_OBEY, 8 },
-	{ DRIVE_LATE_DMA, 6 }, { DRIVE_LOSE, 4 }, { DRIVE_DELAY, 6 }, { DRIVE_HOLD, 4 }, { DRIVE_UNHOLD, 4 }, { DRIVE_VANISH, 4 },
-	{ DRIVE_RETURN, 4 },
+	{ OP_DMA, 400 },     { OP_BIND, 110 },	       { OP_UNBIND, 140 }, { OP_ASYNC, 60 },
+	{ OP_FAULT, 40 },    { OP_UNMAP, 20 },	       { OP_FORK, 20 },	   { OP_FORK_KILL, 12 },
+	{ OP_EXEC, 20 },     { OP_EXIT, 10 },	       { OP_CRASH, 6 },	   { OP_DISCONNECT, 20 },
+	{ OP_THREADS, 20 },  { OP_SECOND, 15 },	       { DRIVE_KILL, 25 }, { DRIVE_REVOKE, 22 },
+	{ DRIVE_RESET, 18 }, { DRIVE_IGNORE_STOP, 6 }, { DRIVE_OBEY, 8 },  { DRIVE_LATE_DMA, 6 },
+	{ DRIVE_LOSE, 4 },   { DRIVE_DELAY, 6 },       { DRIVE_HOLD, 4 },  { DRIVE_UNHOLD, 4 },
+	{ DRIVE_VANISH, 4 }, { DRIVE_RETURN, 4 },
 };
 
 static const char config[] =
@@ -65,23 +68,41 @@ static const char config[] =
 	"[device \"flushed\"]\nengines = 2\nstop = flushed\ndrain_deadline = 150\n"
 	"[device \"clean\"]\nengines = 2\nstop = clean\ndrain_deadline = 150\n"
 	"[device \"nostop\"]\nengines = 1\nstop = none\nreset = yes\ndrain_deadline = 100\n"
-	"[device \"pri\"]\nengines = 1\nstop = flushed\ncapabilities = pri ats\nmax_bonds = 6\ndrain_deadline = 150\n";
+	"[device \"pri\"]\nengines = 1\nstop = flushed\ncapabilities = pri ats\nmax_bonds = "
+	"6\ndrain_deadline = 150\n";
 
 struct worker {
 	pid_t pid;
 	int fd;
 	unsigned in_flight;
-	bool dying; /* it was told to end */
+	bool dying;    /* it was told to end */
 	uint64_t bond; /* one that it had */
 };
 
 static const char *const gauges[] = {
-	"svad_clients", "svad_bonds", "svad_bonds_draining", "svad_bonds_quarantined", "svad_charged_uids", "svad_connections",
-	"svad_pasids_free", "svad_checker_violations_total", "svad_drains_total", "svad_quarantines_total", "svad_dma_blocked_total",
-	"svad_stop_failures_total",
+	"svad_clients",		  "svad_bonds",
+	"svad_bonds_draining",	  "svad_bonds_quarantined",
+	"svad_charged_uids",	  "svad_connections",
+	"svad_pasids_free",	  "svad_checker_violations_total",
+	"svad_drains_total",	  "svad_quarantines_total",
+	"svad_dma_blocked_total", "svad_stop_failures_total",
 };
-enum { CLIENTS, BONDS, DRAINING, QUARANTINED, UIDS, CONNECTIONS, PASIDS, N_AT_REST, VIOLATIONS = N_AT_REST, DRAINS, QUARANTINES,
-	BLOCKED, STOP_FAILURES, N_GAUGES };
+enum {
+	CLIENTS,
+	BONDS,
+	DRAINING,
+	QUARANTINED,
+	UIDS,
+	CONNECTIONS,
+	PASIDS,
+	N_AT_REST,
+	VIOLATIONS = N_AT_REST,
+	DRAINS,
+	QUARANTINES,
+	BLOCKED,
+	STOP_FAILURES,
+	N_GAUGES
+};
 
 static struct {
 	struct live live;
@@ -106,7 +127,10 @@ static void give_up(const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "# after %" PRIu64 " operations: %s\n# again: SVAD_TEST_SEED=%" PRIu64 "; the last operations were\n", t.ops, why, t.seed);
+	fprintf(stderr,
+		"# after %" PRIu64 " operations: %s\n# again: SVAD_TEST_SEED=%" PRIu64
+		"; the last operations were\n",
+		t.ops, why, t.seed);
 	for (unsigned i = first; i < t.n_history; i++)
 		fprintf(stderr, "#   %s\n", t.history[i % HISTORY]);
 	if (t.live.fault_fd >= 0 && live_fault(&t.live, answer, sizeof(answer), "checker"))
@@ -214,9 +238,10 @@ static void admin_answer(void)
 	if (r < 0)
 		give_up("admin socket: %s", strerror(-r));
 	t.admin_in_flight--;
-	if (reply->status && reply->status->code && reply->status->code != SVAD_NOT_FOUND && reply->status->code != SVAD_DEADLINE_EXCEEDED &&
-	    reply->status->code != SVAD_UNAVAILABLE)
-		give_up("an administrator was refused: %s %s", svad_code_name(reply->status->code), reply->status->message);
+	if (reply->status && reply->status->code && reply->status->code != SVAD_NOT_FOUND &&
+	    reply->status->code != SVAD_DEADLINE_EXCEEDED && reply->status->code != SVAD_UNAVAILABLE)
+		give_up("an administrator was refused: %s %s", svad_code_name(reply->status->code),
+			reply->status->message);
 }
 
 static void heal(void);
@@ -327,7 +352,8 @@ static void fault(const char *fmt, ...)
 	vsnprintf(command, sizeof(command), fmt, ap);
 	va_end(ap);
 	/* "it is gone already" and its like are fine */
-	if (!live_fault(&t.live, answer, sizeof(answer), "%s", command) && strncmp(answer, "error it is", 11) != 0)
+	if (!live_fault(&t.live, answer, sizeof(answer), "%s", command) &&
+	    strncmp(answer, "error it is", 11) != 0)
 		give_up("fault socket, %s: %s", command, answer);
 }
 
@@ -387,7 +413,8 @@ static void drive(unsigned op, unsigned i, unsigned d, uint64_t arg)
 		break;
 	case DRIVE_DELAY:
 		note("delay-response %s", name);
-		fault("delay-response %s %u %u", name, 1 + (unsigned)(arg % 10), 1 + (unsigned)(arg >> 8) % 5);
+		fault("delay-response %s %u %u", name, 1 + (unsigned)(arg % 10),
+		      1 + (unsigned)(arg >> 8) % 5);
 		break;
 	case DRIVE_HOLD:
 		note("hold %s", name);
@@ -509,7 +536,8 @@ static uint64_t figure(const char *answer, const char *name)
 	return strtoull(at + strlen(name), NULL, 10);
 }
 
-/* The device closes what clients sent in threads of its own (a close can block): that may be a moment behind what it says. */
+/* The device closes what clients sent in threads of its own (a close can block): that may be a moment behind
+ * what it says. */
 static void expect_fds(const char *who, pid_t pid, int fds)
 {
 	struct pollfd p = { .fd = t.live.pidfd, .events = POLLIN };
@@ -537,7 +565,8 @@ static void expect_nothing_left(pid_t broker, int broker_fds, pid_t simdev, int 
 		give_up("the checker has seen no access at all");
 	if (!live_fault(&t.live, answer, sizeof(answer), "state"))
 		give_up("state: %s", answer);
-	if (figure(answer, "ctxs=") || figure(answer, "bonds=") || figure(answer, "pasids=") || figure(answer, "mms="))
+	if (figure(answer, "ctxs=") || figure(answer, "bonds=") || figure(answer, "pasids=") ||
+	    figure(answer, "mms="))
 		give_up("left in the device: %s", answer);
 	expect_fds("the broker", broker, broker_fds);
 	expect_fds("the device", simdev, simdev_fds);
@@ -570,7 +599,8 @@ static pid_t broker_pid(void)
 
 	request.body_case = SVAD__V1__REQUEST__BODY_GET_STATUS;
 	request.get_status = &body;
-	if (live_call(t.admin, &request, 10000, &reply) || reply->body_case != SVAD__V1__REPLY__BODY_GET_STATUS)
+	if (live_call(t.admin, &request, 10000, &reply) ||
+	    reply->body_case != SVAD__V1__REPLY__BODY_GET_STATUS)
 		give_up("GetStatus");
 	return reply->get_status->broker_pid;
 }
@@ -621,10 +651,11 @@ START_TEST(test_random_operations)
 	}
 	quit_all();
 	expect_rest(before, after);
-	printf("# %" PRIu64 " operations; of the workers' %" PRIu64 " went well and %" PRIu64 " did not; %" PRIu64 " MB verified\n", t.ops,
-	       t.results[1], t.results[0], t.bytes >> 20);
-	printf("# drained %" PRIu64 ", quarantined %" PRIu64 ", stops that failed %" PRIu64 ", accesses refused by the IOMMU %" PRIu64
-	       ", violations %" PRIu64 "\n",
+	printf("# %" PRIu64 " operations; of the workers' %" PRIu64 " went well and %" PRIu64
+	       " did not; %" PRIu64 " MB verified\n",
+	       t.ops, t.results[1], t.results[0], t.bytes >> 20);
+	printf("# drained %" PRIu64 ", quarantined %" PRIu64 ", stops that failed %" PRIu64
+	       ", accesses refused by the IOMMU %" PRIu64 ", violations %" PRIu64 "\n",
 	       after[DRAINS], after[QUARANTINES], after[STOP_FAILURES], after[BLOCKED], after[VIOLATIONS]);
 	if (after[VIOLATIONS])
 		give_up("svad reports violations");
