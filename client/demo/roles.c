@@ -232,9 +232,11 @@ static int role_dma(const char *device)
 			say("compared %d", memcmp(src, dst, DEMO_BYTES / 2) == 0);
 		} else if (!strcmp(line, "rebind")) {
 			sva_queue_free(queue);
+			queue = NULL;
 			r = sva_unbind(bond, SVA_STATE_NONE);
 			say("rebound %d %d", r, sva_bind(sva, device, &again));
 		} else {
+			sva_queue_free(queue);
 			return strcmp(line, "exit") ? 1 : 0;
 		}
 	}

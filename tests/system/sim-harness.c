@@ -415,9 +415,22 @@ int h_unbind(struct client *c, uint32_t state, struct svab_unbind *ret)
 
 #define REG32(c, reg) (*(volatile uint32_t *)((c)->portal + (reg)))
 
+void *h_memory(size_t align, size_t size)
+{
+	static void *all[256]; /* what a device may still write is not freed, and from here it is found */
+	static unsigned n;
+	void *p;
+
+	ck_assert_uint_lt(n, sizeof(all) / sizeof(all[0]));
+	ck_assert_int_eq(posix_memalign(&p, align, size), 0);
+	memset(p, 0, size);
+	all[n++] = p;
+	return p;
+}
+
 void h_queue(struct client *c)
 {
-	ck_assert_int_eq(posix_memalign((void **)&c->ring, 4096, RING * sizeof(*c->ring)), 0);
+	c->ring = h_memory(4096, RING * sizeof(*c->ring));
 	memset(c->ring, 0, RING * sizeof(*c->ring));
 	*(volatile uint64_t *)(c->portal + SVA_DEMO_REG_RING_BASE) = (uintptr_t)c->ring;
 	REG32(c, SVA_DEMO_REG_RING_SIZE) = RING;

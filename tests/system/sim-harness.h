@@ -56,6 +56,7 @@ int h_bind(struct client *c); /* with this process's own fds */
 void h_client(struct client *c, uint64_t cookie, uint32_t device);
 int h_unbind(struct client *c, uint32_t state, struct svab_unbind *ret);
 void h_queue(struct client *c); /* sets the ring up */
+void *h_memory(size_t align, size_t size); /* zeroed; lives until the test's process ends, and is no leak */
 void h_submit(struct client *c, const struct sva_demo_desc *desc);
 uint32_t h_wait(const struct client *c, struct sva_demo_completion *done); /* status; 0: the bond was revoked first */
 uint32_t h_run(struct client *c, struct sva_demo_desc desc, struct sva_demo_completion *done);

@@ -32,8 +32,8 @@ static void setup(void)
 /* A copy that is under way: held after its first chunk. Its record is *ret, in plain memory. */
 static void start_copy(struct client *c, unsigned char **ret_dst, struct sva_demo_completion **ret)
 {
-	struct sva_demo_completion *done = aligned_alloc(32, 32);
-	unsigned char *src = malloc(LEN), *dst = calloc(1, LEN);
+	struct sva_demo_completion *done = h_memory(32, 32);
+	unsigned char *src = h_memory(16, LEN), *dst = h_memory(16, LEN);
 	struct sva_demo_desc d;
 
 	memset(done, 0, sizeof(*done));
@@ -349,7 +349,7 @@ END_TEST
 
 START_TEST(late_dma)
 {
-	unsigned char *dst = calloc(1, 4096), *src = malloc(4096);
+	unsigned char *dst = h_memory(16, 4096), *src = h_memory(16, 4096);
 	uint32_t clean, quarantined;
 	struct client c;
 
@@ -439,7 +439,7 @@ static void child_neighbour(void *arg)
 START_TEST(hostile_page)
 {
 	struct neighbour other = { .c = { .ctx = h_ctx_socket(2), .device = 2 } };
-	unsigned char *page, *mine = calloc(2, 4096);
+	unsigned char *page, *mine = h_memory(16, 2 * 4096);
 	uint32_t clean, quarantined;
 	struct svab_event bound;
 	struct sva_demo_desc d;
@@ -537,7 +537,7 @@ END_TEST
 START_TEST(neighbours)
 {
 	const unsigned rounds = tap_scale(60);
-	unsigned char *src = malloc(LEN), *dst = malloc(LEN);
+	unsigned char *src = h_memory(16, LEN), *dst = h_memory(16, LEN);
 	struct client c;
 
 	memset(src, 0x33, LEN);

@@ -45,7 +45,7 @@ static uint32_t crc_of(const unsigned char *p, size_t n, uint32_t crc)
 START_TEST(operations)
 {
 	const size_t len = 5u * 1024 * 1024 + 123;
-	unsigned char *a = malloc(len + 8), *b = malloc(len + 8);
+	unsigned char *a = h_memory(16, len + 8), *b = h_memory(16, len + 8);
 	struct sva_demo_completion done;
 	struct sva_demo_desc d;
 	struct client c;
@@ -90,7 +90,7 @@ START_TEST(faults)
 {
 	unsigned char *two = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	unsigned char *ro = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	unsigned char *src = calloc(3, 4096);
+	unsigned char *src = h_memory(16, 3 * 4096);
 	struct sva_demo_completion done;
 	struct svab_event e;
 	struct client c;
