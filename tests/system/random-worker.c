@@ -85,12 +85,6 @@ static void verify(const char *when)
 
 /* ---- bonds ---------------------------------------------------------------------------------- */
 
-/* May a bind fail so, through no fault of anybody's? */
-static bool bind_may(int r)
-{
-	return r == -EBUSY || r == -ENODEV || r == -ENOSPC || r == -EACCES;
-}
-
 static bool unbind_may(int r)
 {
 	return r == 0 || r == 1 || r == -EBUSY;
@@ -217,11 +211,6 @@ static int await(unsigned d, unsigned slot)
 	if (r != -ESHUTDOWN)
 		wrong("wait for %s: %s", random_device[d], say(r));
 	return -ESHUTDOWN;
-}
-
-static uint64_t addr(const void *p)
-{
-	return (uint64_t)(uintptr_t)p;
 }
 
 static void settle(void)

@@ -3,6 +3,8 @@
 #define SVAD_TESTS_RANDOM_H
 /* What the driver of the randomized test (test-random.c) and its workers (random-worker.c) say to one
  * another. */
+#include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -56,6 +58,17 @@ int random_worker(int argc, char **argv);
 void random_paint(uint64_t *state, unsigned char *p, size_t len);
 uint32_t random_crc32c(uint32_t crc, const unsigned char *p, size_t len);
 unsigned char *random_area(uintptr_t at, size_t len);
+
+static inline uint64_t addr(const void *p)
+{
+	return (uint64_t)(uintptr_t)p;
+}
+
+/* May a bind fail so, through no fault of anybody's? */
+static inline bool bind_may(int r)
+{
+	return r == -EBUSY || r == -ENODEV || r == -ENOSPC || r == -EACCES;
+}
 
 /* splitmix64 */
 static inline uint64_t random_next(uint64_t *state)
