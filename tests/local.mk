@@ -199,8 +199,8 @@ check_LTLIBRARIES += faulty-accept.la
 faulty_accept_la_SOURCES = tests/system/faulty-accept.c
 faulty_accept_la_LDFLAGS = -module -avoid-version -shared -rpath $(abs_top_builddir)
 
-SYSTEM_TESTS += test-bad-input test-bad-fds test-overload test-bind test-lifetime test-revoke test-daemon \
-	test-hostile
+SYSTEM_TESTS += test-bad-input test-bad-fds test-overload test-bind test-lifetime test-memory test-revoke \
+	test-daemon test-hostile
 test_bad_input_SOURCES = tests/system/test-bad-input.c $(SYS_HARNESS)
 test_bad_input_CPPFLAGS = $(TEST_CPPFLAGS)
 test_bad_input_CFLAGS = $(TEST_CFLAGS)
@@ -217,7 +217,12 @@ test_bind_SOURCES = tests/system/test-bind.c $(SYS_HARNESS)
 test_bind_CPPFLAGS = $(TEST_CPPFLAGS)
 test_bind_CFLAGS = $(TEST_CFLAGS)
 test_bind_LDADD = $(SYS_LIBS)
-test_lifetime_SOURCES = tests/system/test-lifetime.c $(SYS_HARNESS) tests/system/slow-file.c tests/system/slow-file.h
+test_memory_SOURCES = tests/system/test-memory.c tests/system/work.c tests/system/work.h $(SYS_HARNESS) \
+	tests/system/slow-file.c tests/system/slow-file.h
+test_memory_CPPFLAGS = $(TEST_CPPFLAGS)
+test_memory_CFLAGS = $(TEST_CFLAGS)
+test_memory_LDADD = $(SYS_LIBS)
+test_lifetime_SOURCES = tests/system/test-lifetime.c tests/system/work.c tests/system/work.h $(SYS_HARNESS)
 test_lifetime_CPPFLAGS = $(TEST_CPPFLAGS)
 test_lifetime_CFLAGS = $(TEST_CFLAGS)
 test_lifetime_LDADD = $(SYS_LIBS)
