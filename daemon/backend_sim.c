@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The simulated device as a backend: kmod/svabroker.h spoken over a control socket to svad-simdev (proto/simwire.h).
+ * The simulated device as a backend: kmod/svabroker.h spoken over a control socket to svad-simdev
+ * (proto/simwire.h).
  *
- * Whenever the socket is (re)attached, and whenever the device says that events were lost, everything is listed anew: figures, devices,
- * then contexts, grants and bonds. The same walk without the last part refreshes the figures.
+ * Whenever the socket is (re)attached, and whenever the device says that events were lost, everything is
+ * listed anew: figures, devices, then contexts, grants and bonds. The same walk without the last part
+ * refreshes the figures.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -37,7 +39,7 @@ struct backend_sim {
 	uint64_t generation;
 	uint32_t seq;
 	uint32_t walk_seq; /* of the request of the walk under way; 0: none */
-	bool walk_lists; /* it goes on with SVAB_LIST */
+	bool walk_lists;   /* it goes on with SVAB_LIST */
 	struct svab_info info;
 	struct sim_out *out_first, **out_last;
 	struct sim_reset *resets;
@@ -80,7 +82,8 @@ static int sim_flush(struct backend_sim *s)
 }
 
 /* Sends or queues. Takes fd (even when it fails). may_queue false: -EAGAIN instead of queueing. */
-static int sim_send(struct backend_sim *s, uint32_t op, uint32_t seq, const void *payload, size_t len, int fd, bool may_queue)
+static int sim_send(struct backend_sim *s, uint32_t op, uint32_t seq, const void *payload, size_t len, int fd,
+		    bool may_queue)
 {
 	struct {
 		struct simwire_hdr hdr;
@@ -137,8 +140,8 @@ static uint32_t sim_seq(struct backend_sim *s)
 
 /* ---- the walk: info, devices, lists ---- */
 
-/* A walk that cannot go on (no memory) leaves its listeners waiting for ever and the broker blind: then the connection is made anew, by the
- * supervisor's restart of what does not answer. */
+/* A walk that cannot go on (no memory) leaves its listeners waiting for ever and the broker blind: then the
+ * connection is made anew, by the supervisor's restart of what does not answer. */
 static void sim_walk_send(struct backend_sim *s, uint32_t op, const void *payload, size_t len)
 {
 	int r = sim_send(s, op, s->walk_seq, payload, len, -1, true);
@@ -153,8 +156,8 @@ static void sim_walk(struct backend_sim *s, bool lists)
 {
 	struct svab_info info = { .size = sizeof(info) };
 
-	/* One that is under way serves, unless it must list now and does not; then it is started over, and its late answers are known by
-	 * their seq. */
+	/* One that is under way serves, unless it must list now and does not; then it is started over, and
+	 * its late answers are known by their seq. */
 	if (s->walk_seq && (s->walk_lists || !lists))
 		return;
 	s->walk_seq = sim_seq(s);
@@ -174,7 +177,8 @@ static void sim_walk_list(struct backend_sim *s, uint64_t cursor)
 {
 	struct svab_list list = { .size = sizeof(list), .cursor = cursor };
 
-	list.count = (SIMWIRE_MAX - sizeof(struct simwire_hdr) - sizeof(list)) / sizeof(struct svab_list_entry);
+	list.count =
+		(SIMWIRE_MAX - sizeof(struct simwire_hdr) - sizeof(list)) / sizeof(struct svab_list_entry);
 	s->walk_seq = sim_seq(s);
 	sim_walk_send(s, (uint32_t)SVAB_LIST, &list, sizeof(list));
 }
@@ -240,7 +244,8 @@ static void sim_on_events(struct backend_sim *s, const void *payload, size_t len
 {
 	const unsigned char *at = payload;
 
-	for (; len >= sizeof(struct svab_event); at += sizeof(struct svab_event), len -= sizeof(struct svab_event)) {
+	for (; len >= sizeof(struct svab_event);
+	     at += sizeof(struct svab_event), len -= sizeof(struct svab_event)) {
 		struct svab_event event;
 
 		memcpy(&event, at, sizeof(event));
@@ -254,7 +259,8 @@ static void sim_on_events(struct backend_sim *s, const void *payload, size_t len
 	}
 }
 
-static void sim_on_reset(struct backend_sim *s, const struct simwire_hdr *hdr, const void *payload, size_t len)
+static void sim_on_reset(struct backend_sim *s, const struct simwire_hdr *hdr, const void *payload,
+			 size_t len)
 {
 	struct sim_reset **link;
 
@@ -415,8 +421,8 @@ static int sim_ctx_create(struct backend *b, const struct svab_ctx_create *creat
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
-	/* The kernel notes a sender when it sends, and only where the receiver has asked by then: the client may send before the device has
-	 * seen its end. */
+	/* The kernel notes a sender when it sends, and only where the receiver has asked by then: the client
+	 * may send before the device has seen its end. */
 	if (setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0) {
 		r = -errno;
 		close(pair[0]);
@@ -467,7 +473,9 @@ static int sim_dev_reset(struct backend *b, uint32_t device, backend_done done, 
 
 	if (!reset)
 		return -ENOMEM;
-	*reset = (struct sim_reset) { .next = s->resets, .seq = sim_seq(s), .done = done, .userdata = userdata };
+	*reset = (struct sim_reset){
+		.next = s->resets, .seq = sim_seq(s), .done = done, .userdata = userdata
+	};
 	r = sim_send(s, (uint32_t)SVAB_DEV_RESET, reset->seq, &ask, sizeof(ask), -1, true);
 	if (r < 0) {
 		free(reset);
@@ -516,13 +524,14 @@ static const struct backend_ops sim_ops = {
 	.free = sim_free,
 };
 
-int backend_sim_new(uv_loop_t *loop, const struct backend_handler *handler, void *userdata, struct backend **ret)
+int backend_sim_new(uv_loop_t *loop, const struct backend_handler *handler, void *userdata,
+		    struct backend **ret)
 {
 	struct backend_sim *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return -ENOMEM;
-	s->b = (struct backend) { .ops = &sim_ops, .handler = handler, .userdata = userdata };
+	s->b = (struct backend){ .ops = &sim_ops, .handler = handler, .userdata = userdata };
 	s->loop = loop;
 	s->fd = -1;
 	s->out_last = &s->out_first;

@@ -21,8 +21,9 @@ static void bond_log_quarantine(const struct bond *bond, const char *msg_id, con
 	snprintf(d, sizeof(d), "SVAD_DEVICE=%s", bond->device->info.name);
 	snprintf(c, sizeof(c), "SVAD_CLIENT=%llu", (unsigned long long)bond->client);
 	snprintf(pid, sizeof(pid), "SVAD_CLIENT_PID=%d", (int)bond->pid);
-	log_fields(LOG_WARNING, msg_id, fields, "Bond %llu (device %s, PASID %u, pid %d): %s", (unsigned long long)bond->node.id,
-		   bond->device->info.name, bond->pasid, (int)bond->pid, text);
+	log_fields(LOG_WARNING, msg_id, fields, "Bond %llu (device %s, PASID %u, pid %d): %s",
+		   (unsigned long long)bond->node.id, bond->device->info.name, bond->pasid, (int)bond->pid,
+		   text);
 }
 
 /* Moves it from one of the broker's two counts to the other as its state asks. */
@@ -58,7 +59,8 @@ static void bond_report(struct drain *d)
 		broker->counters.quarantines++;
 		event_bond(bond, SVAD__V1__EVENT_KIND__EVENT_QUARANTINED, d->ended_ns, took);
 		bond_log_quarantine(bond, SVAD_MSG_QUARANTINED,
-				    "the device did not stop in time; the PASID is withheld until it is reset or stops after all");
+				    "the device did not stop in time; the PASID is withheld until it is "
+				    "reset or stops after all");
 		break;
 	case SVAB_PASID_CLEAN:
 		if (d->was_quarantined) {
@@ -79,8 +81,7 @@ static void bond_free(struct bond *bond)
 	struct list *pos, *tmp;
 
 	/* The charges of everybody who held it. */
-	list_for_each_safe(pos, tmp, &bond->holds)
-		hold_free(container_of(pos, struct hold, bond_link));
+	list_for_each_safe(pos, tmp, &bond->holds) hold_free(container_of(pos, struct hold, bond_link));
 	bond->device->bonds--;
 	idmap_remove(&bond->broker->bonds, &bond->node);
 	list_remove(&bond->link);
@@ -167,7 +168,8 @@ void bond_event(struct bond *bond, const struct svab_event *event)
 		break;
 	case SVAB_EV_QUARANTINED:
 	case SVAB_EV_DRAINED:
-		bond_sync(bond, event->type == SVAB_EV_DRAINED ? SVAB_PASID_CLEAN : SVAB_PASID_QUARANTINED, event->cause,
+		bond_sync(bond, event->type == SVAB_EV_DRAINED ? SVAB_PASID_CLEAN : SVAB_PASID_QUARANTINED,
+			  event->cause,
 			  event->time_ns > event->value ? event->time_ns - event->value : event->time_ns);
 		break;
 	default:
@@ -175,8 +177,8 @@ void bond_event(struct bond *bond, const struct svab_event *event)
 	}
 }
 
-/* Steps that were not seen (events lost, or a restart of this process) are made up for in their order, so that everybody who listens sees the
- * same sequence and the state machine has no back doors. */
+/* Steps that were not seen (events lost, or a restart of this process) are made up for in their order, so
+ * that everybody who listens sees the same sequence and the state machine has no back doors. */
 void bond_sync(struct bond *bond, enum svab_pasid_state state, enum svab_cause cause, uint64_t stopping_ns)
 {
 	struct drain *d = &bond->drain;
@@ -191,7 +193,8 @@ void bond_sync(struct bond *bond, enum svab_pasid_state state, enum svab_cause c
 	else if (state == SVAB_PASID_QUARANTINED)
 		drain_input(d, DRAIN_DEADLINE, cause, now);
 	else if (state == SVAB_PASID_CLEAN)
-		drain_input(d, d->state == SVAB_PASID_FLUSHED ? DRAIN_FLUSHED_ALL : DRAIN_STOPPED_CLEAN, cause, now);
+		drain_input(d, d->state == SVAB_PASID_FLUSHED ? DRAIN_FLUSHED_ALL : DRAIN_STOPPED_CLEAN,
+			    cause, now);
 }
 
 void bond_lost(struct bond *bond)
@@ -220,8 +223,7 @@ void bond_fill(const struct bond *bond, Svad__V1__Bond *msg, char comm[32])
 	if (bond->drain.began_ns && now > bond->drain.began_ns)
 		msg->draining_ns = now - bond->drain.began_ns;
 	msg->faults = bond->faults;
-	list_for_each(pos, &bond->holds)
-		msg->references++;
+	list_for_each(pos, &bond->holds) msg->references++;
 	peer_comm(bond->pid, comm, 32);
 	msg->comm = comm;
 }

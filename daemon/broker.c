@@ -24,8 +24,8 @@
 #define CONFIG_MAX (16u << 20)
 #define UNDRAINED_MAX 32768u
 
-/* What the supervisor must not miss. Its end is full only when it has not read for long (log lines go the same way), and this is said
- * rarely: a second's patience is better than a daemon that is never ready. */
+/* What the supervisor must not miss. Its end is full only when it has not read for long (log lines go the
+ * same way), and this is said rarely: a second's patience is better than a daemon that is never ready. */
 void broker_tell(struct broker *broker, enum chan_type type, uint64_t arg, const char *text, uint32_t len)
 {
 	struct pollfd p = { .fd = broker->chan, .events = POLLOUT };
@@ -72,10 +72,12 @@ void broker_enforce(struct broker *broker, struct client *client)
 {
 	struct list *x, *h, *htmp;
 
-	list_for_each(x, &client->ctxs) {
+	list_for_each(x, &client->ctxs)
+	{
 		struct ctx *ctx = container_of(x, struct ctx, link);
 
-		list_for_each_safe(h, htmp, &ctx->holds) {
+		list_for_each_safe(h, htmp, &ctx->holds)
+		{
 			struct hold *hold = container_of(h, struct hold, link);
 			struct policy_verdict verdict;
 
@@ -83,9 +85,11 @@ void broker_enforce(struct broker *broker, struct client *client)
 			if (verdict.allowed)
 				continue;
 			if (hold->bond) {
-				broker->backend->ops->bond_revoke(broker->backend, hold->bond->node.id, SVAB_CAUSE_POLICY);
+				broker->backend->ops->bond_revoke(broker->backend, hold->bond->node.id,
+								  SVAB_CAUSE_POLICY);
 			} else {
-				broker->backend->ops->ctx_revoke_grant(broker->backend, ctx->node.id, hold->device->info.id);
+				broker->backend->ops->ctx_revoke_grant(broker->backend, ctx->node.id,
+								       hold->device->info.id);
 				hold_free(hold);
 			}
 		}
@@ -96,8 +100,7 @@ static void enforce_all(struct broker *broker)
 {
 	struct list *c;
 
-	list_for_each(c, &broker->client_list)
-		broker_enforce(broker, container_of(c, struct client, link));
+	list_for_each(c, &broker->client_list) broker_enforce(broker, container_of(c, struct client, link));
 }
 
 int broker_configure(struct broker *broker, int fd, uint64_t seq)
@@ -112,7 +115,8 @@ int broker_configure(struct broker *broker, int fd, uint64_t seq)
 	if (r < 0) {
 		log_err("The settings cannot be adopted: %s", why ? why : strerror(-r));
 		if (!first)
-			broker_tell(broker, CHAN_CONFIG_ACK, seq << 32 | (uint32_t)-r, why, why ? (uint32_t)strlen(why) : 0);
+			broker_tell(broker, CHAN_CONFIG_ACK, seq << 32 | (uint32_t)-r, why,
+				    why ? (uint32_t)strlen(why) : 0);
 		config_free(config);
 		free(why);
 		return first ? r : 0;
@@ -140,7 +144,8 @@ void broker_reloaded(struct broker *broker, int error, const char *text)
 		return;
 	if (error) {
 		/* The supervisor's words name file and line. */
-		conn_error(conn, broker->reload_id, SVAD_FAILED_PRECONDITION, "%s", text[0] ? text : strerror(error));
+		conn_error(conn, broker->reload_id, SVAD_FAILED_PRECONDITION, "%s",
+			   text[0] ? text : strerror(error));
 	} else {
 		Svad__V1__Reply reply = SVAD__V1__REPLY__INIT;
 		Svad__V1__ReloadReply body = SVAD__V1__RELOAD_REPLY__INIT;
@@ -180,14 +185,16 @@ static const char *undrained(struct broker *broker, uint32_t *ret_n, size_t *ret
 	uint32_t n = 0;
 
 	text[0] = '\0';
-	list_for_each(pos, &broker->bond_list) {
+	list_for_each(pos, &broker->bond_list)
+	{
 		struct bond *bond = container_of(pos, struct bond, link);
 
 		n++;
 		if (len < sizeof(text) - 256)
-			len += (size_t)snprintf(text + len, sizeof(text) - len, "bond %llu device %s PASID %u pid %d: %s\n",
-						(unsigned long long)bond->node.id, bond->device->info.name, bond->pasid, (int)bond->pid,
-						drain_state_name(bond->drain.state));
+			len += (size_t)snprintf(
+				text + len, sizeof(text) - len, "bond %llu device %s PASID %u pid %d: %s\n",
+				(unsigned long long)bond->node.id, bond->device->info.name, bond->pasid,
+				(int)bond->pid, drain_state_name(bond->drain.state));
 	}
 	*ret_n = n;
 	*ret_len = len;
@@ -215,7 +222,8 @@ static int ctx_pending(struct idmap_node *node, void *userdata)
 	bool quarantined = false;
 
 	(void)userdata;
-	list_for_each(pos, &ctx->holds) {
+	list_for_each(pos, &ctx->holds)
+	{
 		struct hold *hold = container_of(pos, struct hold, link);
 
 		if (hold->bond && hold->bond->drain.state == SVAB_PASID_QUARANTINED)
@@ -223,7 +231,8 @@ static int ctx_pending(struct idmap_node *node, void *userdata)
 		else if (hold->bond)
 			return 1;
 	}
-	/* Its end is reported when nothing is left of it; a quarantined bond keeps it, and is all that may. */
+	/* Its end is reported when nothing is left of it; a quarantined bond keeps it, and is all that may.
+	 */
 	return !quarantined;
 }
 
@@ -278,9 +287,11 @@ static void tick_status(struct broker *broker)
 	char text[160];
 
 	snprintf(text, sizeof(text), "%s: %zu clients, %zu bonds, %u draining, %u quarantined%s",
-		 broker->shutting_down ? "Shutting down" : "Serving", broker->clients.n, broker->bonds.n, broker->n_draining,
-		 broker->n_quarantined, broker->backend && broker->backend->is_synced ? "" : "; the device backend is down");
-	if (strcmp(text, last) != 0 && chan_send(broker->chan, CHAN_STATUS, 0, text, (uint32_t)strlen(text), NULL, 0) == 0)
+		 broker->shutting_down ? "Shutting down" : "Serving", broker->clients.n, broker->bonds.n,
+		 broker->n_draining, broker->n_quarantined,
+		 broker->backend && broker->backend->is_synced ? "" : "; the device backend is down");
+	if (strcmp(text, last) != 0 &&
+	    chan_send(broker->chan, CHAN_STATUS, 0, text, (uint32_t)strlen(text), NULL, 0) == 0)
 		memcpy(last, text, sizeof(last));
 }
 
@@ -316,8 +327,8 @@ int broker_init(struct broker *broker, int chan)
 	list_init(&broker->device_list);
 	list_init(&broker->conns);
 	list_init(&broker->watchers);
-	if (idmap_init(&broker->users) < 0 || idmap_init(&broker->clients) < 0 || idmap_init(&broker->ctxs) < 0 ||
-	    idmap_init(&broker->bonds) < 0)
+	if (idmap_init(&broker->users) < 0 || idmap_init(&broker->clients) < 0 ||
+	    idmap_init(&broker->ctxs) < 0 || idmap_init(&broker->bonds) < 0)
 		return -ENOMEM;
 	r = uv_loop_init(&broker->loop);
 	if (r < 0)
@@ -329,7 +340,8 @@ int broker_init(struct broker *broker, int chan)
 	return 0;
 }
 
-/* Everything is given back, so that a leak checker can tell a leak from an object that was in use at the end. */
+/* Everything is given back, so that a leak checker can tell a leak from an object that was in use at the end.
+ */
 void broker_deinit(struct broker *broker)
 {
 	struct list *pos, *tmp;
@@ -337,15 +349,15 @@ void broker_deinit(struct broker *broker)
 	listener_free(broker->listen_client);
 	listener_free(broker->listen_admin);
 	broker->listen_client = broker->listen_admin = NULL;
-	list_for_each_safe(pos, tmp, &broker->conns)
-		conn_close(container_of(pos, struct conn, link), false);
+	list_for_each_safe(pos, tmp, &broker->conns) conn_close(container_of(pos, struct conn, link), false);
 	if (broker->backend)
 		broker->backend->ops->free(broker->backend);
 	broker->backend = NULL;
 	broker->ending = true; /* what is forgotten now has not ended */
 	while (!list_empty(&broker->bond_list))
 		bond_lost(container_of(broker->bond_list.next, struct bond, link));
-	list_for_each_safe(pos, tmp, &broker->client_list) {
+	list_for_each_safe(pos, tmp, &broker->client_list)
+	{
 		struct client *client = container_of(pos, struct client, link);
 
 		while (!list_empty(&client->ctxs))

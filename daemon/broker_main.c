@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * svad-broker: started by svad with the channel on fd 3, as an unprivileged user without capabilities. It talks to clients and
- * administrators, and drives drains. Its loop never waits for a client, a device or a disk.
+ * svad-broker: started by svad with the channel on fd 3, as an unprivileged user without capabilities. It
+ * talks to clients and administrators, and drives drains. Its loop never waits for a client, a device or a
+ * disk.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -55,7 +56,8 @@ static void handle(const struct chan_hdr *hdr, const char *payload, size_t len, 
 		broker_shutdown(&broker, hdr->arg);
 		break;
 	default:
-		log_warning("A message of unknown type %u from the supervisor; is it of another version?", hdr->type);
+		log_warning("A message of unknown type %u from the supervisor; is it of another version?",
+			    hdr->type);
 		break;
 	}
 }
@@ -75,14 +77,16 @@ static void on_channel(uv_poll_t *poll, int status, int events)
 		if (n == -EAGAIN)
 			return;
 		if (n == -EBADMSG) {
-			/* Cut off for want of fds, most likely, and with it a socket that we cannot do without. Bonds outlive a broker: start anew. */
+			/* Cut off for want of fds, most likely, and with it a socket that we cannot do
+			 * without. Bonds outlive a broker: start anew. */
 			log_err("A message of the supervisor was cut off; starting anew");
 			exit_code = 1;
 			uv_stop(&broker.loop);
 			return;
 		}
 		if (n < 0) {
-			/* The supervisor is gone; nobody will start us again. What is bound is drained all the same. */
+			/* The supervisor is gone; nobody will start us again. What is bound is drained all
+			 * the same. */
 			log_relay_to(-1);
 			uv_poll_stop(poll);
 			if (broker.config)
@@ -106,7 +110,8 @@ int main(int argc, char **argv)
 	(void)argv;
 	log_init("svad-broker", LOG_INFO);
 	if (argc > 1 || fcntl(CHAN_FD, F_GETFD) < 0) {
-		fprintf(stderr, "svad-broker is started by svad, which hands it its sockets; it takes no arguments.\n");
+		fprintf(stderr, "svad-broker is started by svad, which hands it its sockets; it takes no "
+				"arguments.\n");
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);

@@ -176,20 +176,23 @@ void client_adopt(struct client *to, struct client *from)
 {
 	struct list *pos, *tmp, *h;
 
-	list_for_each_safe(pos, tmp, &from->ctxs) {
+	list_for_each_safe(pos, tmp, &from->ctxs)
+	{
 		struct ctx *ctx = container_of(pos, struct ctx, link);
 
 		list_remove(&ctx->link);
 		list_append(&to->ctxs, &ctx->link);
 		ctx->client = to;
-		list_for_each(h, &ctx->holds) {
+		list_for_each(h, &ctx->holds)
+		{
 			struct bond *bond = container_of(h, struct hold, link)->bond;
 
 			if (bond && bond->client == from->node.id)
 				bond->client = to->node.id;
 		}
 	}
-	/* The charge is per uid, and that is the same; what is charged to the client moves with its contexts. */
+	/* The charge is per uid, and that is the same; what is charged to the client moves with its contexts.
+	 */
 	to->ctx = from->ctx;
 	from->ctx = NULL;
 	to->bonds += from->bonds;
@@ -212,7 +215,7 @@ void client_policy(struct client *client, const struct device *device, struct po
 		client->groups_known = true;
 	}
 	policy_check(broker->config,
-		     &(struct policy_subject) {
+		     &(struct policy_subject){
 			     .uid = client->uid,
 			     .gid = client->gid,
 			     .groups = client->groups,
@@ -227,10 +230,12 @@ unsigned client_draining(const struct client *client, unsigned *ret_quarantined)
 	struct list *c, *h;
 	unsigned draining = 0, quarantined = 0;
 
-	list_for_each(c, &client->ctxs) {
+	list_for_each(c, &client->ctxs)
+	{
 		struct ctx *ctx = container_of(c, struct ctx, link);
 
-		list_for_each(h, &ctx->holds) {
+		list_for_each(h, &ctx->holds)
+		{
 			struct hold *hold = container_of(h, struct hold, link);
 
 			if (hold->bond && drain_active(&hold->bond->drain))

@@ -51,7 +51,8 @@ static void on_closed(uv_handle_t *handle)
 	free(container_of((uv_poll_t *)handle, struct conn, io));
 }
 
-int conn_new(struct broker *broker, int fd, enum conn_kind kind, struct client *client, struct user *user, struct conn **ret)
+int conn_new(struct broker *broker, int fd, enum conn_kind kind, struct client *client, struct user *user,
+	     struct conn **ret)
 {
 	struct conn *conn = calloc(1, sizeof(*conn));
 	int r;
@@ -93,7 +94,8 @@ void conn_close(struct conn *conn, bool ours)
 	if (conn->closing)
 		return;
 	conn->closing = true;
-	list_for_each_safe(pos, tmp, &conn->ops) {
+	list_for_each_safe(pos, tmp, &conn->ops)
+	{
 		struct op *op = container_of(pos, struct op, link);
 
 		list_remove(&op->link);
@@ -128,13 +130,15 @@ static void conn_flush(struct conn *conn)
 {
 	while (conn->out_first) {
 		struct out *out = conn->out_first;
-		int r = wire_send(conn->fd, out->data, out->len, out->fd >= 0 ? &out->fd : NULL, out->fd >= 0 ? 1 : 0, MSG_DONTWAIT);
+		int r = wire_send(conn->fd, out->data, out->len, out->fd >= 0 ? &out->fd : NULL,
+				  out->fd >= 0 ? 1 : 0, MSG_DONTWAIT);
 
 		if (r == -EAGAIN)
 			return;
 		if (r < 0) {
-			/* Only these two say that the peer is gone. Anything else is want of something here (memory, fds in flight): not the
-			 * client's fault, who may come back for what it had. */
+			/* Only these two say that the peer is gone. Anything else is want of something here
+			 * (memory, fds in flight): not the client's fault, who may come back for what it had.
+			 */
 			conn_close(conn, r != -EPIPE && r != -ECONNRESET);
 			return;
 		}
@@ -166,8 +170,9 @@ static int conn_push(struct conn *conn, const void *data, size_t len, int fd)
 		r = wire_send(conn->fd, data, len, fd >= 0 ? &fd : NULL, fd >= 0 ? 1 : 0, MSG_DONTWAIT);
 		if (r == 0)
 			return 0;
-		/* The peer is gone. Its EOF will be read in its turn; closing here would pull objects from under our callers.
-		 * Any other failure (no memory, too many fds in flight) is tried once more from the queue. */
+		/* The peer is gone. Its EOF will be read in its turn; closing here would pull objects from
+		 * under our callers. Any other failure (no memory, too many fds in flight) is tried once more
+		 * from the queue. */
 		if (r == -EPIPE || r == -ECONNRESET)
 			return 0;
 	}
@@ -201,18 +206,20 @@ void conn_reply(struct conn *conn, Svad__V1__Reply *reply, int fd)
 	reply->fds = fd >= 0 ? 1 : 0;
 	len = wire_encode_reply(reply, broker->tx, WIRE_MAX);
 	if (len < 0) {
-		conn_error(conn, reply->id, SVAD_INTERNAL, "The answer does not fit a packet; ask for a smaller page.");
+		conn_error(conn, reply->id, SVAD_INTERNAL,
+			   "The answer does not fit a packet; ask for a smaller page.");
 		return;
 	}
-	/* A reply that cannot even be queued must not leave its client waiting. Not closed here, under the callers' feet: the socket becomes
-	 * readable, and on_io() closes. The client may come back. */
+	/* A reply that cannot even be queued must not leave its client waiting. Not closed here, under the
+	 * callers' feet: the socket becomes readable, and on_io() closes. The client may come back. */
 	if (conn_push(conn, broker->tx, (size_t)len, fd) < 0) {
 		conn->broken = true;
 		shutdown(conn->fd, SHUT_RD);
 	}
 }
 
-static void conn_status(struct conn *conn, uint64_t id, unsigned code, const char *limit, uint64_t value, const char *fmt, va_list ap)
+static void conn_status(struct conn *conn, uint64_t id, unsigned code, const char *limit, uint64_t value,
+			const char *fmt, va_list ap)
 {
 	Svad__V1__Reply reply = SVAD__V1__REPLY__INIT;
 	Svad__V1__Status status = SVAD__V1__STATUS__INIT;
@@ -256,7 +263,8 @@ void conn_in_flight(struct conn *conn, uint64_t id)
 {
 	uint32_t limit = conn->broker->config->requests_in_flight;
 
-	conn_limit(conn, id, "requests_in_flight", limit, "%u requests of this connection are unanswered already; wait for one.", limit);
+	conn_limit(conn, id, "requests_in_flight", limit,
+		   "%u requests of this connection are unanswered already; wait for one.", limit);
 }
 
 void conn_event(struct conn *conn, const Svad__V1__Event *event)
@@ -296,7 +304,8 @@ void conn_event(struct conn *conn, const Svad__V1__Event *event)
 
 /* ---- receiving ---- */
 
-/* A token bucket kept as the time at which the next request is due: a burst of one second's worth is allowed. */
+/* A token bucket kept as the time at which the next request is due: a burst of one second's worth is allowed.
+ */
 static bool conn_rate_ok(struct conn *conn)
 {
 	uint64_t now = now_ns(), cost = 1000000000u / conn->broker->config->requests_per_second;
@@ -319,11 +328,13 @@ static void conn_rate_refuse(struct conn *conn, const void *data, size_t len)
 	if (wire_decode_request(data, len, &broker->arena, &request) < 0)
 		return;
 	conn_limit(conn, request->id, "requests_per_second", broker->config->requests_per_second,
-		   "More than %u requests a second on one connection; send fewer, or raise [limits] requests_per_second.",
+		   "More than %u requests a second on one connection; send fewer, or raise [limits] "
+		   "requests_per_second.",
 		   broker->config->requests_per_second);
 }
 
-/* One packet a turn: with level-triggered polling every other connection gets its turn before the next one of this. */
+/* One packet a turn: with level-triggered polling every other connection gets its turn before the next one of
+ * this. */
 static void on_io(uv_poll_t *poll, int status, int events)
 {
 	struct conn *conn = container_of(poll, struct conn, io);
@@ -344,8 +355,10 @@ static void on_io(uv_poll_t *poll, int status, int events)
 		return;
 	if (n == -EMSGSIZE) {
 		/* What was cut off is lost: the two sides no longer agree on what was said. */
-		conn_misbehaved(conn, "sent a packet of more than %u bytes or %u fds", WIRE_MAX, WIRE_MAX_FDS);
-		conn_error(conn, 0, SVAD_INVALID_ARGUMENT, "A packet has at most %u bytes and %u fds; the connection is closed.", WIRE_MAX,
+		conn_misbehaved(conn, "sent a packet of more than %u bytes or %u fds", WIRE_MAX,
+				WIRE_MAX_FDS);
+		conn_error(conn, 0, SVAD_INVALID_ARGUMENT,
+			   "A packet has at most %u bytes and %u fds; the connection is closed.", WIRE_MAX,
 			   WIRE_MAX_FDS);
 		conn_close(conn, true);
 		return;
@@ -382,7 +395,8 @@ void conn_misbehaved(struct conn *conn, const char *fmt, ...)
 		conn->client->errors++;
 		event_client(conn->client, SVAD__V1__EVENT_KIND__EVENT_REFUSED, text);
 	}
-	/* Ten lines a second from all of them together: a flood must not fill the disk. The counters have the rest. */
+	/* Ten lines a second from all of them together: a flood must not fill the disk. The counters have the
+	 * rest. */
 	if (now - window_ns > 1000000000u) {
 		window_ns = now;
 		in_window = 0;
@@ -397,7 +411,8 @@ void conn_misbehaved(struct conn *conn, const char *fmt, ...)
 		snprintf(p, sizeof(p), "SVAD_CLIENT_PID=%d", (int)conn->client->pid);
 		snprintf(u, sizeof(u), "SVAD_CLIENT_UID=%u", (unsigned)conn->client->uid);
 		log_fields(LOG_NOTICE, SVAD_MSG_CLIENT_MISBEHAVED, fields, "Client %llu (pid %d, uid %u) %s",
-			   (unsigned long long)conn->client->node.id, (int)conn->client->pid, (unsigned)conn->client->uid, text);
+			   (unsigned long long)conn->client->node.id, (int)conn->client->pid,
+			   (unsigned)conn->client->uid, text);
 	} else {
 		log_write(LOG_NOTICE, SVAD_MSG_CLIENT_MISBEHAVED, "An administrator's connection %s", text);
 	}

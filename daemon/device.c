@@ -10,15 +10,16 @@
 #include "client.h"
 #include "events.h"
 
-/* More failed stops than this, and more than one in ten drains: the device cannot be trusted to stop. Both figures are the backend's, so
- * a restarted broker comes to the same judgement. */
+/* More failed stops than this, and more than one in ten drains: the device cannot be trusted to stop. Both
+ * figures are the backend's, so a restarted broker comes to the same judgement. */
 #define DEGRADED_STOP_FAILURES 3u
 
 struct device *device_find(struct broker *broker, uint32_t id)
 {
 	struct list *pos;
 
-	list_for_each(pos, &broker->device_list) {
+	list_for_each(pos, &broker->device_list)
+	{
 		struct device *device = container_of(pos, struct device, link);
 
 		if (device->info.id == id)
@@ -31,7 +32,8 @@ struct device *device_find_name(struct broker *broker, const char *name)
 {
 	struct list *pos;
 
-	list_for_each(pos, &broker->device_list) {
+	list_for_each(pos, &broker->device_list)
+	{
 		struct device *device = container_of(pos, struct device, link);
 
 		if (strcmp(device->info.name, name) == 0)
@@ -63,7 +65,8 @@ void device_sweep(struct broker *broker)
 {
 	struct list *pos, *tmp;
 
-	list_for_each_safe(pos, tmp, &broker->device_list) {
+	list_for_each_safe(pos, tmp, &broker->device_list)
+	{
 		struct device *device = container_of(pos, struct device, link);
 
 		if (device->generation == broker->generation)
@@ -95,7 +98,8 @@ Svad__V1__DeviceHealth device_health(const struct device *device)
 		return SVAD__V1__DEVICE_HEALTH__HEALTH_GONE;
 	if (i->state == SVAB_DEV_RESETTING || device->resetting)
 		return SVAD__V1__DEVICE_HEALTH__HEALTH_RESETTING;
-	if (device->quarantined || (i->stop_failures >= DEGRADED_STOP_FAILURES && i->stop_failures * 10 > i->drained))
+	if (device->quarantined ||
+	    (i->stop_failures >= DEGRADED_STOP_FAILURES && i->stop_failures * 10 > i->drained))
 		return SVAD__V1__DEVICE_HEALTH__HEALTH_DEGRADED;
 	return SVAD__V1__DEVICE_HEALTH__HEALTH_OK;
 }
@@ -112,11 +116,14 @@ void device_reason(const struct device *device, char *buf, size_t size)
 	else if (i->state == SVAB_DEV_RESETTING || device->resetting)
 		snprintf(buf, size, "a reset is under way");
 	else if (device->quarantined)
-		snprintf(buf, size, "%u PASID%s quarantined: it did not stop in time; svadctl %s %s", device->quarantined,
-			 device->quarantined == 1 ? "" : "s", i->caps & SVAB_DEV_CAP_CAN_RESET ? "device reset" : "quarantine release --device", i->name);
+		snprintf(buf, size, "%u PASID%s quarantined: it did not stop in time; svadctl %s %s",
+			 device->quarantined, device->quarantined == 1 ? "" : "s",
+			 i->caps & SVAB_DEV_CAP_CAN_RESET ? "device reset" : "quarantine release --device",
+			 i->name);
 	else if (device_health(device) == SVAD__V1__DEVICE_HEALTH__HEALTH_DEGRADED)
 		snprintf(buf, size, "%llu of %llu stops failed or were late; svadctl device reset %s",
-			 (unsigned long long)i->stop_failures, (unsigned long long)(i->drained + i->stop_failures), i->name);
+			 (unsigned long long)i->stop_failures,
+			 (unsigned long long)(i->drained + i->stop_failures), i->name);
 }
 
 uint32_t device_max_bonds(const struct device *device)
@@ -187,7 +194,8 @@ static bool device_bindable(const struct device *device)
 	Svad__V1__DeviceHealth health = device_health(device);
 	uint32_t max = device_max_bonds(device);
 
-	return (health == SVAD__V1__DEVICE_HEALTH__HEALTH_OK || health == SVAD__V1__DEVICE_HEALTH__HEALTH_DEGRADED) &&
+	return (health == SVAD__V1__DEVICE_HEALTH__HEALTH_OK ||
+		health == SVAD__V1__DEVICE_HEALTH__HEALTH_DEGRADED) &&
 	       (!max || device->holds < max);
 }
 
@@ -201,7 +209,8 @@ static bool device_better(const struct device *a, const struct device *b, int nu
 	if (degraded_a != degraded_b)
 		return degraded_b;
 	if (numa_node >= 0) {
-		int da = numa_distance(numa_node, a->info.numa_node), db = numa_distance(numa_node, b->info.numa_node);
+		int da = numa_distance(numa_node, a->info.numa_node),
+		    db = numa_distance(numa_node, b->info.numa_node);
 
 		if (da != db)
 			return da < db;
@@ -214,18 +223,20 @@ static bool device_better(const struct device *a, const struct device *b, int nu
 	return a->info.id < b->info.id;
 }
 
-struct device *device_select(struct broker *broker, struct client *client, uint64_t operations, uint64_t capabilities, int numa_node,
-			     bool *ret_refused)
+struct device *device_select(struct broker *broker, struct client *client, uint64_t operations,
+			     uint64_t capabilities, int numa_node, bool *ret_refused)
 {
 	struct device *best = NULL;
 	struct list *pos;
 
 	*ret_refused = false;
-	list_for_each(pos, &broker->device_list) {
+	list_for_each(pos, &broker->device_list)
+	{
 		struct device *device = container_of(pos, struct device, link);
 		struct policy_verdict verdict;
 
-		if ((device->info.operations & operations) != operations || (device->info.caps & capabilities) != capabilities)
+		if ((device->info.operations & operations) != operations ||
+		    (device->info.caps & capabilities) != capabilities)
 			continue;
 		if (!device_bindable(device) || (best && !device_better(device, best, numa_node)))
 			continue;

@@ -35,7 +35,7 @@ enum action {
 
 void drain_init(struct drain *d, const struct drain_ops *ops, uint32_t deadline_ms)
 {
-	*d = (struct drain) {
+	*d = (struct drain){
 		.ops = ops,
 		.state = SVAB_PASID_BOUND,
 		.deadline_ms = deadline_ms,
@@ -53,7 +53,8 @@ static void drain_wake(struct drain *d)
 	uint64_t took = d->ended_ns - d->began_ns;
 	struct drain_waiter *w = d->waiters, *keep = NULL;
 
-	/* A waiter's callback may free it, or its neighbours by drain_unwait(): each is off the list before it is called. */
+	/* A waiter's callback may free it, or its neighbours by drain_unwait(): each is off the list before
+	 * it is called. */
 	d->waiters = NULL;
 	if (w)
 		w->link = &w;
@@ -79,7 +80,8 @@ static void drain_wake(struct drain *d)
 	}
 }
 
-/* The order of a teardown, for every backend. stop, flush and finished are last, for d may be gone when they return. */
+/* The order of a teardown, for every backend. stop, flush and finished are last, for d may be gone when they
+ * return. */
 static void drain_run(struct drain *d, unsigned actions)
 {
 	const struct drain_ops *ops = d->ops;
@@ -149,7 +151,7 @@ bool drain_input(struct drain *d, enum drain_input input, enum svab_cause cause,
 		d->cause = cause;
 		actions = drain_enter(d, SVAB_PASID_STOPPING, now_ns);
 		if (input == DRAIN_RESET) {
-			/* Seen by the outside as the same sequence; the device itself needs no stop any more. */
+			/* Seen from outside: the same sequence. The device itself needs no stop any more. */
 			drain_run(d, actions & ~(unsigned)DO_STOP);
 			actions = drain_enter(d, SVAB_PASID_CLEAN, now_ns);
 		}

@@ -22,9 +22,11 @@ static void follow_down(void *userdata)
 	struct broker *broker = userdata;
 	struct list *pos, *tmp;
 
-	log_write(LOG_ERR, SVAD_MSG_DEVICE_DIED, "The device backend is gone; its %zu bonds ended with it", broker->bonds.n);
+	log_write(LOG_ERR, SVAD_MSG_DEVICE_DIED, "The device backend is gone; its %zu bonds ended with it",
+		  broker->bonds.n);
 	event_broker(broker, SVAD__V1__EVENT_KIND__EVENT_BACKEND_DOWN, "");
-	list_for_each_safe(pos, tmp, &broker->device_list) {
+	list_for_each_safe(pos, tmp, &broker->device_list)
+	{
 		struct device *device = container_of(pos, struct device, link);
 
 		device->info.state = SVAB_DEV_GONE;
@@ -32,7 +34,8 @@ static void follow_down(void *userdata)
 	}
 	while (!list_empty(&broker->bond_list))
 		bond_lost(container_of(broker->bond_list.next, struct bond, link));
-	list_for_each_safe(pos, tmp, &broker->client_list) {
+	list_for_each_safe(pos, tmp, &broker->client_list)
+	{
 		struct client *client = container_of(pos, struct client, link);
 
 		while (!list_empty(&client->ctxs))
@@ -142,19 +145,23 @@ static void follow_synced(void *userdata)
 	struct list *pos, *tmp, *c, *ctmp, *h, *htmp;
 
 	/* What the listing did not name has ended while we did not look. */
-	list_for_each_safe(pos, tmp, &broker->bond_list) {
+	list_for_each_safe(pos, tmp, &broker->bond_list)
+	{
 		struct bond *bond = container_of(pos, struct bond, link);
 
 		if (bond->generation != broker->generation)
 			bond_sync(bond, SVAB_PASID_CLEAN, SVAB_CAUSE_NONE, 0);
 	}
-	list_for_each_safe(pos, tmp, &broker->client_list) {
+	list_for_each_safe(pos, tmp, &broker->client_list)
+	{
 		struct client *client = container_of(pos, struct client, link);
 
-		list_for_each_safe(c, ctmp, &client->ctxs) {
+		list_for_each_safe(c, ctmp, &client->ctxs)
+		{
 			struct ctx *ctx = container_of(c, struct ctx, link);
 
-			list_for_each_safe(h, htmp, &ctx->holds) {
+			list_for_each_safe(h, htmp, &ctx->holds)
+			{
 				struct hold *hold = container_of(h, struct hold, link);
 
 				if (hold->generation != broker->generation)
@@ -166,7 +173,8 @@ static void follow_synced(void *userdata)
 		if (client->expected && (list_empty(&client->ctxs) || client->pidfd < 0))
 			client_end(client, SVAB_CAUSE_CLIENT_GONE);
 		else if (client->expected)
-			broker_enforce(broker, client); /* the settings may have changed while there was no broker */
+			broker_enforce(broker,
+				       client); /* the settings may have changed while there was no broker */
 		else
 			client_maybe_free(client);
 	}
@@ -243,8 +251,7 @@ static void on_fault(struct broker *broker, const struct svab_event *event)
 	if (!bond)
 		return;
 	bond->faults++;
-	list_for_each(pos, &bond->holds)
-		container_of(pos, struct hold, bond_link)->ctx->client->faults++;
+	list_for_each(pos, &bond->holds) container_of(pos, struct hold, bond_link)->ctx->client->faults++;
 	event_fault(bond, event);
 }
 
@@ -297,14 +304,16 @@ static void follow_event(void *userdata, const struct svab_event *event)
 		break;
 	case SVAB_EV_DEV_ADDED:
 		if (device) {
-			/* Usable from the moment that it is announced; its figures are refreshed a moment later. */
+			/* Usable from the moment that it is announced; its figures are refreshed a moment
+			 * later. */
 			device->info.state = SVAB_DEV_OK;
 			device->info.reason[0] = '\0';
 			event_device(device, SVAD__V1__EVENT_KIND__EVENT_DEVICE_ADDED);
 		}
 		break;
 	case SVAB_EV_LOST:
-		log_warning("Missed %llu events of the backend; listing again", (unsigned long long)event->value);
+		log_warning("Missed %llu events of the backend; listing again",
+			    (unsigned long long)event->value);
 		broker->generation++;
 		break;
 	case SVAB_EV_MM_RELEASED:

@@ -27,7 +27,7 @@ int idmap_init(struct idmap *map)
 void idmap_deinit(struct idmap *map)
 {
 	free(map->buckets);
-	*map = (struct idmap) { 0 };
+	*map = (struct idmap){ 0 };
 }
 
 static void idmap_grow(struct idmap *map)

@@ -24,7 +24,8 @@ struct listener {
 	struct broker *broker;
 	enum conn_kind kind;
 	int fd;
-	int spare; /* an fd kept back: closing it lets one more connection be accepted, in order to be dropped */
+	int spare; /* an fd kept back: closing it lets one more connection be accepted, in order to be dropped
+		    */
 	int handles; /* to be closed before it is freed */
 };
 
@@ -97,14 +98,15 @@ static void accepted(struct listener *l, int fd)
 	/* Administrators get in even when clients have used everything up. */
 	if (l->kind == CONN_CLIENT && broker->n_conns >= config->connections) {
 		log_limit(broker, peer.uid, "all connections are in use");
-		refuse(broker, fd, "connections", config->connections, "All %u connections that svad allows are in use.", config->connections);
+		refuse(broker, fd, "connections", config->connections,
+		       "All %u connections that svad allows are in use.", config->connections);
 		goto out;
 	}
 	if (l->kind == CONN_CLIENT && user->connections >= config->connections_per_uid) {
 		log_limit(broker, peer.uid, "it has connections_per_uid connections");
 		refuse(broker, fd, "connections_per_uid", config->connections_per_uid,
-		       "uid %u has %u connections, the limit connections_per_uid is %u.", (unsigned)peer.uid, user->connections,
-		       config->connections_per_uid);
+		       "uid %u has %u connections, the limit connections_per_uid is %u.", (unsigned)peer.uid,
+		       user->connections, config->connections_per_uid);
 		goto out;
 	}
 	if (l->kind == CONN_CLIENT) {
@@ -141,7 +143,8 @@ static void on_resume(uv_timer_t *timer)
 	uv_poll_start(&l->io, UV_READABLE, on_connection);
 }
 
-/* accept() failed for want of something. The connection would stay first in the queue and wake us for ever. */
+/* accept() failed for want of something. The connection would stay first in the queue and wake us for ever.
+ */
 static void accept_failed(struct listener *l, int error)
 {
 	static uint64_t last_ns;
@@ -150,7 +153,8 @@ static void accept_failed(struct listener *l, int error)
 	l->broker->counters.accept_failures++;
 	if (!last_ns || now - last_ns > 1000000000u) {
 		last_ns = now;
-		log_write(LOG_ERR, SVAD_MSG_ACCEPT, "Cannot accept a connection: %s; the client is dropped, svad goes on",
+		log_write(LOG_ERR, SVAD_MSG_ACCEPT,
+			  "Cannot accept a connection: %s; the client is dropped, svad goes on",
 			  uv_strerror(-error));
 	}
 	if ((error == EMFILE || error == ENFILE) && l->spare >= 0) {
@@ -159,7 +163,8 @@ static void accept_failed(struct listener *l, int error)
 		close(l->spare);
 		fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd >= 0)
-			refuse(l->broker, fd, NULL, 0, "svad is out of file descriptors; try again, or raise its LimitNOFILE.");
+			refuse(l->broker, fd, NULL, 0,
+			       "svad is out of file descriptors; try again, or raise its LimitNOFILE.");
 		l->spare = spare_open();
 		if (fd >= 0)
 			return;

@@ -19,7 +19,8 @@
 
 #define PATIENCE_MS 100
 
-/* As sd_notify(), which blocks for as long as the manager does not read; this loop may not. What is important waits a moment for room. */
+/* As sd_notify(), which blocks for as long as the manager does not read; this loop may not. What is important
+ * waits a moment for room. */
 static void notify_send(const char *text, bool important)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };

@@ -30,7 +30,8 @@ int peer_open(pid_t pid, uid_t uid, int *ret_pidfd)
 		return errno == EINVAL ? -ESRCH : -errno;
 	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
 	p.fd = fd;
-	/* A process that is not dumpable shows as root's. It lived after it was looked at: so it was it that was looked at. */
+	/* A process that is not dumpable shows as root's. It lived after it was looked at: so it was it that
+	 * was looked at. */
 	if (stat(path, &st) < 0 || (st.st_uid != uid && st.st_uid != 0) || poll(&p, 1, 0) != 0) {
 		close(fd);
 		return -ESRCH;
@@ -40,9 +41,10 @@ int peer_open(pid_t pid, uid_t uid, int *ret_pidfd)
 }
 
 /*
- * Kernels before 6.5. The pid of SO_PEERCRED may have died and been given away before pidfd_open() ran. What makes the pair one
- * process: the pidfd is taken first; then the socket still has its other end (a process that dies closes it, unless it gave the socket to another,
- * who then is as good a peer), the pidfd's process is alive, and it has the credentials of the connection.
+ * Kernels before 6.5. The pid of SO_PEERCRED may have died and been given away before pidfd_open() ran. What
+ * makes the pair one process: the pidfd is taken first; then the socket still has its other end (a process
+ * that dies closes it, unless it gave the socket to another, who then is as good a peer), the pidfd's process
+ * is alive, and it has the credentials of the connection.
  */
 static int peer_pidfd_fallback(int sock, const struct ucred *cred, int *ret)
 {
@@ -92,7 +94,7 @@ int peer_identify(int sock, int force_fallback, struct peer *ret)
 	if (getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) < 0)
 		cookie = 0;
 
-	*ret = (struct peer) {
+	*ret = (struct peer){
 		.pid = cred.pid,
 		.uid = cred.uid,
 		.gid = cred.gid,

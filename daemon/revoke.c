@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Revoke and ResetDevice: administrators' requests that are answered when the drains that they caused have ended. */
+/* Revoke and ResetDevice: administrators' requests that are answered when the drains that they caused have
+ * ended. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +60,8 @@ static void revoke_answer(struct revoke_op *r, bool timed_out)
 	body.slowest_ns = r->slowest_ns;
 	if (timed_out) {
 		status.code = SVAD_DEADLINE_EXCEEDED;
-		status.message = (char *)(uintptr_t)"Some bonds have not ended in time; they go on draining. svadctl bond list shows them.";
+		status.message = (char *)(uintptr_t) "Some bonds have not ended in time; they go on "
+						     "draining. svadctl bond list shows them.";
 		reply.status = &status;
 	}
 	reply.id = r->op.id;
@@ -137,9 +139,10 @@ static bool revoke_matches(const struct bond *bond, const Svad__V1__Revoke *ask)
 	if (ask->has_uid)
 		return bond->uid == ask->uid;
 	if (ask->client) {
-		list_for_each(pos, &bond->holds)
-			if (container_of(pos, struct hold, bond_link)->ctx->client->node.id == ask->client)
-				return true;
+		list_for_each(
+			pos,
+			&bond->holds) if (container_of(pos, struct hold, bond_link)->ctx->client->node.id ==
+					  ask->client) return true;
 		return false;
 	}
 	return ask->all;
@@ -150,34 +153,42 @@ static bool revoke_check(struct conn *conn, const Svad__V1__Request *request)
 {
 	const Svad__V1__Revoke *ask = request->revoke;
 	struct broker *broker = conn->broker;
-	int targets = (ask->bond != 0) + (ask->client != 0) + (ask->device[0] != '\0') + ask->has_uid + ask->all +
-		      (ask->container[0] != '\0');
+	int targets = (ask->bond != 0) + (ask->client != 0) + (ask->device[0] != '\0') + ask->has_uid +
+		      ask->all + (ask->container[0] != '\0');
 
 	if (targets != 1) {
-		conn_error(conn, request->id, SVAD_INVALID_ARGUMENT, "Name exactly one of a bond, a client, a device, a uid, a container, or all.");
+		conn_error(conn, request->id, SVAD_INVALID_ARGUMENT,
+			   "Name exactly one of a bond, a client, a device, a uid, a container, or all.");
 		return false;
 	}
 	if (ask->container[0]) {
 		conn_error(conn, request->id, SVAD_UNIMPLEMENTED,
-			   "Containers are not supported by this version of svad: it does not know which client belongs to one.");
+			   "Containers are not supported by this version of svad: it does not know which "
+			   "client belongs to one.");
 		return false;
 	}
 	if (ask->bond && !bond_find(broker, ask->bond)) {
-		conn_error(conn, request->id, SVAD_NOT_FOUND, "There is no bond %llu; it may have ended. svadctl bond list shows those there are.",
-			   (unsigned long long)ask->bond);
+		conn_error(
+			conn, request->id, SVAD_NOT_FOUND,
+			"There is no bond %llu; it may have ended. svadctl bond list shows those there are.",
+			(unsigned long long)ask->bond);
 		return false;
 	}
 	if (ask->client && !client_find(broker, ask->client)) {
-		conn_error(conn, request->id, SVAD_NOT_FOUND, "There is no client %llu; svadctl client list shows those there are.",
+		conn_error(conn, request->id, SVAD_NOT_FOUND,
+			   "There is no client %llu; svadctl client list shows those there are.",
 			   (unsigned long long)ask->client);
 		return false;
 	}
 	if (ask->device[0] && !device_find_name(broker, ask->device)) {
-		conn_error(conn, request->id, SVAD_NOT_FOUND, "There is no device '%s'; svadctl device list names those there are.", ask->device);
+		conn_error(conn, request->id, SVAD_NOT_FOUND,
+			   "There is no device '%s'; svadctl device list names those there are.",
+			   ask->device);
 		return false;
 	}
 	if (!broker->backend || !broker->backend->is_synced) {
-		conn_error(conn, request->id, SVAD_UNAVAILABLE, "The device backend is starting or being restarted; try again in a moment.");
+		conn_error(conn, request->id, SVAD_UNAVAILABLE,
+			   "The device backend is starting or being restarted; try again in a moment.");
 		return false;
 	}
 	return true;
@@ -204,7 +215,8 @@ void rpc_revoke(struct conn *conn, const Svad__V1__Request *request)
 		return;
 	}
 	uv_timer_init(&broker->loop, &r->timer);
-	list_for_each_safe(pos, tmp, &broker->bond_list) {
+	list_for_each_safe(pos, tmp, &broker->bond_list)
+	{
 		struct bond *bond = container_of(pos, struct bond, link);
 
 		if (!revoke_matches(bond, ask))
@@ -214,7 +226,8 @@ void rpc_revoke(struct conn *conn, const Svad__V1__Request *request)
 			break;
 	}
 	if (err < 0) {
-		conn_error(conn, request->id, SVAD_UNAVAILABLE, "Only %u bonds were revoked: %s; ask again.", r->ended, uv_strerror(err));
+		conn_error(conn, request->id, SVAD_UNAVAILABLE, "Only %u bonds were revoked: %s; ask again.",
+			   r->ended, uv_strerror(err));
 		op_done(&r->op);
 		revoke_free(&r->op);
 		return;
@@ -223,12 +236,14 @@ void rpc_revoke(struct conn *conn, const Svad__V1__Request *request)
 	if (ask->client && client_find(broker, ask->client)->ctx) {
 		struct ctx *ctx = client_find(broker, ask->client)->ctx;
 
-		list_for_each_safe(pos, tmp, &ctx->holds) {
+		list_for_each_safe(pos, tmp, &ctx->holds)
+		{
 			struct hold *hold = container_of(pos, struct hold, link);
 
 			if (hold->bond)
 				continue;
-			broker->backend->ops->ctx_revoke_grant(broker->backend, ctx->node.id, hold->device->info.id);
+			broker->backend->ops->ctx_revoke_grant(broker->backend, ctx->node.id,
+							       hold->device->info.id);
 			hold_free(hold);
 		}
 	}
@@ -265,7 +280,8 @@ static void reset_timeout(uv_timer_t *timer)
 {
 	struct reset_op *r = container_of(timer, struct reset_op, timer);
 
-	conn_error(r->op.conn, r->op.id, SVAD_DEADLINE_EXCEEDED, "The device has not finished its reset yet; svadctl device show tells when it has.");
+	conn_error(r->op.conn, r->op.id, SVAD_DEADLINE_EXCEEDED,
+		   "The device has not finished its reset yet; svadctl device show tells when it has.");
 	op_done(&r->op);
 	r->answered = true;
 }
@@ -279,8 +295,10 @@ static void reset_done(void *userdata, int result, const struct svab_dev_reset *
 		device->resetting = false;
 	if (!r->answered) {
 		if (result < 0) {
-			conn_error(r->op.conn, r->op.id, result == -EOPNOTSUPP ? SVAD_FAILED_PRECONDITION : SVAD_UNAVAILABLE,
-				   result == -EOPNOTSUPP ? "This device cannot be reset%s." : "The reset failed: %s.",
+			conn_error(r->op.conn, r->op.id,
+				   result == -EOPNOTSUPP ? SVAD_FAILED_PRECONDITION : SVAD_UNAVAILABLE,
+				   result == -EOPNOTSUPP ? "This device cannot be reset%s."
+							 : "The reset failed: %s.",
 				   result == -EOPNOTSUPP ? "" : uv_strerror(result));
 		} else {
 			Svad__V1__Reply reply = SVAD__V1__REPLY__INIT;
@@ -306,16 +324,19 @@ void rpc_reset_device(struct conn *conn, const Svad__V1__Request *request)
 	int err;
 
 	if (!device) {
-		conn_error(conn, request->id, SVAD_NOT_FOUND, "There is no device '%s'; svadctl device list names those there are.",
+		conn_error(conn, request->id, SVAD_NOT_FOUND,
+			   "There is no device '%s'; svadctl device list names those there are.",
 			   request->reset_device->device);
 		return;
 	}
 	if (!broker->backend || !broker->backend->is_synced) {
-		conn_error(conn, request->id, SVAD_UNAVAILABLE, "The device backend is starting or being restarted; try again in a moment.");
+		conn_error(conn, request->id, SVAD_UNAVAILABLE,
+			   "The device backend is starting or being restarted; try again in a moment.");
 		return;
 	}
 	if (!(device->info.caps & SVAB_DEV_CAP_CAN_RESET)) {
-		conn_error(conn, request->id, SVAD_FAILED_PRECONDITION, "Device '%s' cannot be reset.", device->info.name);
+		conn_error(conn, request->id, SVAD_FAILED_PRECONDITION, "Device '%s' cannot be reset.",
+			   device->info.name);
 		return;
 	}
 	r = calloc(1, sizeof(*r));
@@ -330,11 +351,13 @@ void rpc_reset_device(struct conn *conn, const Svad__V1__Request *request)
 	uv_timer_init(&broker->loop, &r->timer);
 	err = broker->backend->ops->dev_reset(broker->backend, device->info.id, reset_done, r);
 	if (err < 0) {
-		conn_error(conn, request->id, SVAD_UNAVAILABLE, "The backend cannot be asked now: %s; try again.", uv_strerror(err));
+		conn_error(conn, request->id, SVAD_UNAVAILABLE,
+			   "The backend cannot be asked now: %s; try again.", uv_strerror(err));
 		op_done(&r->op);
 		uv_close((uv_handle_t *)&r->timer, reset_closed);
 		return;
 	}
 	device->resetting = true;
-	uv_timer_start(&r->timer, reset_timeout, request->reset_device->timeout_ms ? request->reset_device->timeout_ms : 10000, 0);
+	uv_timer_start(&r->timer, reset_timeout,
+		       request->reset_device->timeout_ms ? request->reset_device->timeout_ms : 10000, 0);
 }

@@ -52,37 +52,45 @@ void rpc_handle(struct conn *conn, const void *data, size_t len, struct wire_fds
 
 	wire_arena_reset(&broker->arena);
 	if (wire_decode_request(data, len, &broker->arena, &request) < 0) {
-		/* Packets keep their bounds, so the next one may be good: the connection stays. Without an id there is only id 0 to say it with. */
+		/* Packets keep their bounds, so the next one may be good: the connection stays. Without an id
+		 * there is only id 0 to say it with. */
 		conn_misbehaved(conn, "sent %zu bytes that are not a request", len);
 		conn_error(conn, 0, SVAD_INVALID_ARGUMENT, "These %zu bytes are not a svad.v1.Request.", len);
 		return;
 	}
 	if (!request->id) {
 		conn_misbehaved(conn, "sent a request with id 0");
-		conn_error(conn, 0, SVAD_INVALID_ARGUMENT, "A request's id must not be 0, which marks events.");
+		conn_error(conn, 0, SVAD_INVALID_ARGUMENT,
+			   "A request's id must not be 0, which marks events.");
 		return;
 	}
 	if (fds->n || request->fds) {
-		conn_misbehaved(conn, "sent %u fds (announced %u) with a request that takes none", fds->n, request->fds);
-		conn_error(conn, request->id, SVAD_INVALID_ARGUMENT, "This request takes no fds, but %u came and %u were announced.", fds->n,
+		conn_misbehaved(conn, "sent %u fds (announced %u) with a request that takes none", fds->n,
+				request->fds);
+		conn_error(conn, request->id, SVAD_INVALID_ARGUMENT,
+			   "This request takes no fds, but %u came and %u were announced.", fds->n,
 			   request->fds);
 		return;
 	}
 	method = method_find(request->body_case);
 	if (!method) {
 		conn_misbehaved(conn, "sent a request of an unknown kind");
-		conn_error(conn, request->id, SVAD_UNIMPLEMENTED, "This svad does not know that request; it may be older than the client.");
+		conn_error(conn, request->id, SVAD_UNIMPLEMENTED,
+			   "This svad does not know that request; it may be older than the client.");
 		return;
 	}
 	if (!(method->kinds & (1u << conn->kind))) {
-		conn_misbehaved(conn, "sent a request that belongs on the %s socket", conn->kind == CONN_CLIENT ? "admin" : "client");
-		conn_error(conn, request->id, SVAD_PERMISSION_DENIED, "That request belongs on the %s socket.",
+		conn_misbehaved(conn, "sent a request that belongs on the %s socket",
+				conn->kind == CONN_CLIENT ? "admin" : "client");
+		conn_error(conn, request->id, SVAD_PERMISSION_DENIED,
+			   "That request belongs on the %s socket.",
 			   conn->kind == CONN_CLIENT ? "admin" : "client");
 		return;
 	}
 	if (!method->before_hello && !conn->hello) {
 		conn_misbehaved(conn, "sent a request before Hello");
-		conn_error(conn, request->id, SVAD_FAILED_PRECONDITION, "Say Hello first: it settles the version of the protocol.");
+		conn_error(conn, request->id, SVAD_FAILED_PRECONDITION,
+			   "Say Hello first: it settles the version of the protocol.");
 		return;
 	}
 	method->handler(conn, request);

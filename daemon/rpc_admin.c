@@ -25,18 +25,19 @@ static void status_reply(struct conn *conn, uint64_t id, const struct figures_as
 	body.uptime_ns = now_ns() - broker->info.started_ns;
 	body.backend = (char *)(uintptr_t)(broker->config->backend == BACKEND_SIM ? "sim" : "kmod");
 	body.backend_up = broker->backend && broker->backend->is_synced;
-	list_for_each(pos, &broker->client_list)
-		body.clients++;
+	list_for_each(pos, &broker->client_list) body.clients++;
 	body.bonds = (uint32_t)broker->bonds.n;
 	body.draining = broker->n_draining;
 	body.quarantined = broker->n_quarantined;
-	list_for_each(pos, &broker->device_list) {
+	list_for_each(pos, &broker->device_list)
+	{
 		body.devices++;
-		if (device_health(container_of(pos, struct device, link)) != SVAD__V1__DEVICE_HEALTH__HEALTH_OK)
+		if (device_health(container_of(pos, struct device, link)) !=
+		    SVAD__V1__DEVICE_HEALTH__HEALTH_OK)
 			body.devices_degraded++;
 	}
 	body.shutting_down = broker->shutting_down;
-	body.config = broker->config->origin ? broker->config->origin : (char *)(uintptr_t)"";
+	body.config = broker->config->origin ? broker->config->origin : (char *)(uintptr_t) "";
 	body.broker_restarts = broker->info.broker_restarts;
 	body.violations = broker->backend_info.violations;
 	body.socket = broker->config->socket;
@@ -85,7 +86,8 @@ void rpc_list_clients(struct conn *conn, const Svad__V1__Request *request)
 	struct list *pos;
 
 	body.clients = pointers;
-	list_for_each(pos, &conn->broker->client_list) {
+	list_for_each(pos, &conn->broker->client_list)
+	{
 		struct client *client = container_of(pos, struct client, link);
 
 		if (client->node.id <= after || (ask->only && ask->only != client->node.id))
@@ -99,7 +101,8 @@ void rpc_list_clients(struct conn *conn, const Svad__V1__Request *request)
 		body.n_clients++;
 	}
 	if (ask->only && !body.n_clients) {
-		conn_error(conn, request->id, SVAD_NOT_FOUND, "There is no client %llu; svadctl client list shows those there are.",
+		conn_error(conn, request->id, SVAD_NOT_FOUND,
+			   "There is no client %llu; svadctl client list shows those there are.",
 			   (unsigned long long)ask->only);
 		return;
 	}
@@ -113,9 +116,9 @@ static bool bond_held_by(const struct bond *bond, uint64_t client)
 {
 	const struct list *pos;
 
-	list_for_each(pos, &bond->holds)
-		if (container_of(pos, struct hold, bond_link)->ctx->client->node.id == client)
-			return true;
+	list_for_each(pos,
+		      &bond->holds) if (container_of(pos, struct hold, bond_link)->ctx->client->node.id ==
+					client) return true;
 	return false;
 }
 
@@ -131,7 +134,8 @@ void rpc_admin_list_bonds(struct conn *conn, const Svad__V1__Request *request)
 	struct list *pos;
 
 	body.bonds = pointers;
-	list_for_each(pos, &conn->broker->bond_list) {
+	list_for_each(pos, &conn->broker->bond_list)
+	{
 		struct bond *bond = container_of(pos, struct bond, link);
 
 		if (bond->node.id <= after || (ask->only && ask->only != bond->node.id) ||
@@ -148,7 +152,8 @@ void rpc_admin_list_bonds(struct conn *conn, const Svad__V1__Request *request)
 		body.n_bonds++;
 	}
 	if (ask->only && !body.n_bonds) {
-		conn_error(conn, request->id, SVAD_NOT_FOUND, "There is no bond %llu; svadctl bond list shows those there are.",
+		conn_error(conn, request->id, SVAD_NOT_FOUND,
+			   "There is no bond %llu; svadctl bond list shows those there are.",
 			   (unsigned long long)ask->only);
 		return;
 	}
@@ -167,10 +172,12 @@ static void devices_reply(struct conn *conn, uint64_t id, const struct figures_a
 	struct list *pos;
 
 	body.devices = pointers;
-	list_for_each(pos, &conn->broker->device_list) {
+	list_for_each(pos, &conn->broker->device_list)
+	{
 		struct device *device = container_of(pos, struct device, link);
 
-		if (device->info.id <= ask->after || (ask->only[0] && strcmp(ask->only, device->info.name) != 0))
+		if (device->info.id <= ask->after ||
+		    (ask->only[0] && strcmp(ask->only, device->info.name) != 0))
 			continue;
 		if (body.n_devices == ask->size) {
 			body.next = pointers[ask->size - 1]->id;
@@ -181,7 +188,8 @@ static void devices_reply(struct conn *conn, uint64_t id, const struct figures_a
 		body.n_devices++;
 	}
 	if (ask->only[0] && !body.n_devices) {
-		conn_error(conn, id, SVAD_NOT_FOUND, "There is no device '%s'; svadctl device list names those there are.", ask->only);
+		conn_error(conn, id, SVAD_NOT_FOUND,
+			   "There is no device '%s'; svadctl device list names those there are.", ask->only);
 		return;
 	}
 	reply.id = id;
@@ -193,10 +201,12 @@ static void devices_reply(struct conn *conn, uint64_t id, const struct figures_a
 void rpc_admin_list_devices(struct conn *conn, const Svad__V1__Request *request)
 {
 	const Svad__V1__AdminListDevices *list = request->admin_list_devices;
-	struct figures_ask ask = { .after = list->page ? list->page->after : 0, .size = page_size(list->page) };
+	struct figures_ask ask = { .after = list->page ? list->page->after : 0,
+				   .size = page_size(list->page) };
 
 	if (strlen(list->only) >= sizeof(ask.only)) {
-		conn_error(conn, request->id, SVAD_NOT_FOUND, "There is no device '%s': names have at most %zu characters.", list->only,
+		conn_error(conn, request->id, SVAD_NOT_FOUND,
+			   "There is no device '%s': names have at most %zu characters.", list->only,
 			   sizeof(ask.only) - 1);
 		return;
 	}
@@ -220,7 +230,8 @@ void rpc_watch(struct conn *conn, const Svad__V1__Request *request)
 	conn_reply(conn, &reply, -1);
 	if (request->watch->off || !request->watch->snapshot)
 		return;
-	list_for_each(pos, &broker->bond_list) {
+	list_for_each(pos, &broker->bond_list)
+	{
 		struct bond *bond = container_of(pos, struct bond, link);
 		Svad__V1__Event event = SVAD__V1__EVENT__INIT;
 
@@ -246,13 +257,15 @@ void rpc_reload(struct conn *conn, const Svad__V1__Request *request)
 
 	(void)request->reload;
 	if (broker->reloading) {
-		conn_error(conn, request->id, SVAD_ABORTED, "A reload is under way already; ask again when it is done.");
+		conn_error(conn, request->id, SVAD_ABORTED,
+			   "A reload is under way already; ask again when it is done.");
 		return;
 	}
 	/* The supervisor reads the files; its answer comes as CHAN_RELOAD_RESULT. */
 	r = chan_send(broker->chan, CHAN_RELOAD, 0, NULL, 0, NULL, 0);
 	if (r < 0) {
-		conn_error(conn, request->id, SVAD_UNAVAILABLE, "The supervisor cannot be asked now: %s; try again.", uv_strerror(r));
+		conn_error(conn, request->id, SVAD_UNAVAILABLE,
+			   "The supervisor cannot be asked now: %s; try again.", uv_strerror(r));
 		return;
 	}
 	broker->reloading = true;

@@ -16,8 +16,9 @@
 /* One in use, and earlier ones that drain. */
 #define CTXS_PER_CLIENT 4
 
-/* Takes over the ctx that the client says it holds, if nobody else stands for it: the broker or the connection has been lost in between. The
- * cookie is a secret of its process, and process and uid must be the same: whoever else knows it gains nothing by it. */
+/* Takes over the ctx that the client says it holds, if nobody else stands for it: the broker or the
+ * connection has been lost in between. The cookie is a secret of its process, and process and uid must be the
+ * same: whoever else knows it gains nothing by it. */
 static bool hello_resume(struct conn *conn, uint64_t cookie)
 {
 	struct client *client = conn->client;
@@ -28,11 +29,12 @@ static bool hello_resume(struct conn *conn, uint64_t cookie)
 		return false;
 	if (from == client)
 		return !ctx->revoked;
-	if (from->conn || from->gone || ctx->revoked || from->uid != client->uid || from->pid != client->pid ||
-	    !list_empty(&client->ctxs))
+	if (from->conn || from->gone || ctx->revoked || from->uid != client->uid ||
+	    from->pid != client->pid || !list_empty(&client->ctxs))
 		return false;
 	client_adopt(client, from);
-	broker_enforce(conn->broker, client); /* the settings may have changed while nobody could ask for its groups */
+	broker_enforce(conn->broker,
+		       client); /* the settings may have changed while nobody could ask for its groups */
 	return client->ctx == ctx;
 }
 
@@ -46,12 +48,14 @@ void rpc_hello(struct conn *conn, const Svad__V1__Request *request)
 
 	if (conn->hello) {
 		conn_misbehaved(conn, "said Hello twice");
-		conn_error(conn, request->id, SVAD_FAILED_PRECONDITION, "Hello was said already on this connection.");
+		conn_error(conn, request->id, SVAD_FAILED_PRECONDITION,
+			   "Hello was said already on this connection.");
 		return;
 	}
 	if (min > max || min > WIRE_VERSION_MAJOR || max < WIRE_VERSION_MAJOR) {
 		conn_error(conn, request->id, SVAD_FAILED_PRECONDITION,
-			   "This svad speaks version %u.%u of the protocol, the client %u to %u: install matching versions of svad and libsvaclient.",
+			   "This svad speaks version %u.%u of the protocol, the client %u to %u: install "
+			   "matching versions of svad and libsvaclient.",
 			   WIRE_VERSION_MAJOR, WIRE_VERSION_MINOR, min, max);
 		return;
 	}
@@ -90,7 +94,8 @@ void rpc_list_devices(struct conn *conn, const Svad__V1__Request *request)
 	struct list *pos;
 
 	body.devices = pointers;
-	list_for_each(pos, &broker->device_list) {
+	list_for_each(pos, &broker->device_list)
+	{
 		struct device *device = container_of(pos, struct device, link);
 		struct policy_verdict verdict;
 
@@ -126,26 +131,32 @@ static struct device *bind_choose(struct conn *conn, const Svad__V1__Request *re
 
 	if (bind->device[0]) {
 		if (s) {
-			conn_error(conn, request->id, SVAD_INVALID_ARGUMENT, "Give a device's name or a selector, not both.");
+			conn_error(conn, request->id, SVAD_INVALID_ARGUMENT,
+				   "Give a device's name or a selector, not both.");
 			return NULL;
 		}
 		device = device_find_name(conn->broker, bind->device);
 		if (!device) {
-			conn_error(conn, request->id, SVAD_NOT_FOUND, "There is no device '%s'; sva_list_devices() or svadctl device list names them.",
+			conn_error(conn, request->id, SVAD_NOT_FOUND,
+				   "There is no device '%s'; sva_list_devices() or svadctl device list names "
+				   "them.",
 				   bind->device);
 			return NULL;
 		}
 		client_policy(conn->client, device, &verdict);
 		if (!verdict.allowed) {
 			conn_error(conn, request->id, SVAD_PERMISSION_DENIED,
-				   "Policy%s%s does not let uid %u use device '%s'; add a [policy] section to svad.conf that does.",
-				   verdict.policy ? " " : "", verdict.policy ? verdict.policy : "", (unsigned)conn->client->uid, bind->device);
+				   "Policy%s%s does not let uid %u use device '%s'; add a [policy] section "
+				   "to svad.conf that does.",
+				   verdict.policy ? " " : "", verdict.policy ? verdict.policy : "",
+				   (unsigned)conn->client->uid, bind->device);
 			return NULL;
 		}
 		if (device_health(device) == SVAD__V1__DEVICE_HEALTH__HEALTH_GONE ||
 		    device_health(device) == SVAD__V1__DEVICE_HEALTH__HEALTH_RESETTING) {
 			device_reason(device, reason, sizeof(reason));
-			conn_error(conn, request->id, SVAD_UNAVAILABLE, "Device '%s' cannot be used now: %s.", bind->device, reason);
+			conn_error(conn, request->id, SVAD_UNAVAILABLE, "Device '%s' cannot be used now: %s.",
+				   bind->device, reason);
 			return NULL;
 		}
 		return device;
@@ -155,10 +166,13 @@ static struct device *bind_choose(struct conn *conn, const Svad__V1__Request *re
 	if (!device) {
 		if (refused)
 			conn_error(conn, request->id, SVAD_PERMISSION_DENIED,
-				   "Policy does not let uid %u use any device that fits; add a [policy] section to svad.conf that does.",
+				   "Policy does not let uid %u use any device that fits; add a [policy] "
+				   "section to svad.conf that does.",
 				   (unsigned)conn->client->uid);
 		else
-			conn_error(conn, request->id, SVAD_NOT_FOUND, "No healthy device fits the selector; svadctl device list shows what there is.");
+			conn_error(conn, request->id, SVAD_NOT_FOUND,
+				   "No healthy device fits the selector; svadctl device list shows what "
+				   "there is.");
 	}
 	return device;
 }
@@ -173,26 +187,30 @@ static bool bind_limits(struct conn *conn, const Svad__V1__Request *request, str
 	client_policy(client, device, &verdict);
 	if (client->bonds >= verdict.bonds_per_client) {
 		conn_limit(conn, request->id, "bonds_per_client", verdict.bonds_per_client,
-			   "This client has %u bonds or grants, the limit bonds_per_client is %u; unbind one, or raise it in svad.conf.", client->bonds,
-			   verdict.bonds_per_client);
+			   "This client has %u bonds or grants, the limit bonds_per_client is %u; unbind "
+			   "one, or raise it in svad.conf.",
+			   client->bonds, verdict.bonds_per_client);
 		return false;
 	}
 	if (client->user->bonds >= verdict.bonds_per_uid) {
 		conn_limit(conn, request->id, "bonds_per_uid", verdict.bonds_per_uid,
-			   "uid %u has %u bonds or grants, the limit bonds_per_uid is %u; end some, or raise it in svad.conf.", (unsigned)client->uid,
-			   client->user->bonds, verdict.bonds_per_uid);
+			   "uid %u has %u bonds or grants, the limit bonds_per_uid is %u; end some, or raise "
+			   "it in svad.conf.",
+			   (unsigned)client->uid, client->user->bonds, verdict.bonds_per_uid);
 		return false;
 	}
 	if (max && device->holds >= max) {
 		conn_limit(conn, request->id, "max_bonds", max,
-			   "Device '%s' has %u bonds or grants, its max_bonds is %u; take another device, or wait.", device->info.name, device->holds,
-			   max);
+			   "Device '%s' has %u bonds or grants, its max_bonds is %u; take another device, or "
+			   "wait.",
+			   device->info.name, device->holds, max);
 		return false;
 	}
 	return true;
 }
 
-/* The client's current ctx, made now if it has none or has lost it. *ret_fd: the client's end when it is to be handed over, else -1. */
+/* The client's current ctx, made now if it has none or has lost it. *ret_fd: the client's end when it is to
+ * be handed over, else -1. */
 static int bind_ctx(struct client *client, uint64_t held, struct ctx **ret, int *ret_fd)
 {
 	struct broker *broker = client->broker;
@@ -212,15 +230,16 @@ static int bind_ctx(struct client *client, uint64_t held, struct ctx **ret, int 
 		return 0;
 	}
 	/* Each ctx costs fds here, in the device and in flight until the client reads them. */
-	list_for_each(pos, &client->ctxs)
-		n++;
+	list_for_each(pos, &client->ctxs) n++;
 	if (n >= CTXS_PER_CLIENT)
 		return -EBUSY;
-	/* A ctx whose fd the client no longer has cannot be given again: it ends, and with it what was bound through it. */
+	/* A ctx whose fd the client no longer has cannot be given again: it ends, and with it what was bound
+	 * through it. */
 	if (client->ctx)
 		ctx_revoke(client->ctx, SVAB_CAUSE_LAST_CLOSE);
 	do {
-		if (getrandom(&create.cookie, sizeof(create.cookie), GRND_NONBLOCK) != (ssize_t)sizeof(create.cookie))
+		if (getrandom(&create.cookie, sizeof(create.cookie), GRND_NONBLOCK) !=
+		    (ssize_t)sizeof(create.cookie))
 			return -EAGAIN;
 	} while (!create.cookie || ctx_find(broker, create.cookie));
 	r = broker->backend->ops->ctx_create(broker->backend, &create, ret_fd);
@@ -247,15 +266,18 @@ void rpc_bind(struct conn *conn, const Svad__V1__Request *request)
 	struct ctx *ctx;
 	int fd = -1, r;
 
-	/* The client may know of an end (its unbind was answered) that we have not read yet: that bond and its charge are in no way now. */
+	/* The client may know of an end (its unbind was answered) that we have not read yet: that bond and
+	 * its charge are in no way now. */
 	if (broker->backend)
 		broker->backend->ops->catch_up(broker->backend);
 	if (broker->shutting_down || client->gone) {
-		conn_error(conn, request->id, SVAD_UNAVAILABLE, "svad is shutting down; bind again when it is back.");
+		conn_error(conn, request->id, SVAD_UNAVAILABLE,
+			   "svad is shutting down; bind again when it is back.");
 		return;
 	}
 	if (!broker->backend || !broker->backend->is_synced) {
-		conn_error(conn, request->id, SVAD_UNAVAILABLE, "The device backend is starting or being restarted; try again in a moment.");
+		conn_error(conn, request->id, SVAD_UNAVAILABLE,
+			   "The device backend is starting or being restarted; try again in a moment.");
 		return;
 	}
 	device = bind_choose(conn, request);
@@ -266,9 +288,11 @@ void rpc_bind(struct conn *conn, const Svad__V1__Request *request)
 		hold = ctx_find_hold(client->ctx, device);
 	if (hold && hold->bond && hold->bond->drain.state != SVAB_PASID_BOUND) {
 		conn_error(conn, request->id, SVAD_ABORTED,
-			   hold->bond->drain.state == SVAB_PASID_QUARANTINED ?
-				   "The last bond of this process with device '%s' is quarantined: the device did not stop; svadctl device reset %s." :
-				   "The last bond of this process with device '%s' is still draining; bind again when it is CLEAN.",
+			   hold->bond->drain.state == SVAB_PASID_QUARANTINED
+				   ? "The last bond of this process with device '%s' is quarantined: the "
+				     "device did not stop; svadctl device reset %s."
+				   : "The last bond of this process with device '%s' is still draining; bind "
+				     "again when it is CLEAN.",
 			   device->info.name, device->info.name);
 		return;
 	}
@@ -277,7 +301,8 @@ void rpc_bind(struct conn *conn, const Svad__V1__Request *request)
 
 	r = bind_ctx(client, request->bind->context, &ctx, &fd);
 	if (r < 0) {
-		conn_error(conn, request->id, SVAD_UNAVAILABLE, "Cannot make a context: %s; try again.", uv_strerror(r));
+		conn_error(conn, request->id, SVAD_UNAVAILABLE, "Cannot make a context: %s; try again.",
+			   uv_strerror(r));
 		return;
 	}
 	if (!hold) {
@@ -292,10 +317,12 @@ void rpc_bind(struct conn *conn, const Svad__V1__Request *request)
 				hold_free(hold);
 		}
 		if (r < 0) {
-			/* The ctx fd, if it is new, is not handed over: the next Bind, with the old cookie, makes another. */
+			/* The ctx fd, if it is new, is not handed over: the next Bind, with the old cookie,
+			 * makes another. */
 			if (fd >= 0)
 				close(fd);
-			conn_error(conn, request->id, SVAD_UNAVAILABLE, "Cannot grant the device now: %s; try again.", uv_strerror(r));
+			conn_error(conn, request->id, SVAD_UNAVAILABLE,
+				   "Cannot grant the device now: %s; try again.", uv_strerror(r));
 			return;
 		}
 		broker->counters.grants++;
@@ -327,9 +354,12 @@ void rpc_list_bonds(struct conn *conn, const Svad__V1__Request *request)
 	struct list *c, *h;
 
 	body.bonds = pointers;
-	/* A client's bonds are few (bonds_per_client), in no order: collect the page's smallest ids by insertion. */
-	list_for_each(c, &conn->client->ctxs) {
-		list_for_each(h, &container_of(c, struct ctx, link)->holds) {
+	/* A client's bonds are few (bonds_per_client), in no order: collect the page's smallest ids by
+	 * insertion. */
+	list_for_each(c, &conn->client->ctxs)
+	{
+		list_for_each(h, &container_of(c, struct ctx, link)->holds)
+		{
 			struct bond *bond = container_of(h, struct hold, link)->bond;
 			uint32_t at;
 
@@ -346,10 +376,12 @@ void rpc_list_bonds(struct conn *conn, const Svad__V1__Request *request)
 			if (body.n_bonds == size) {
 				body.next = 1;
 				i = (uint32_t)(pointers[size - 1] - messages);
-				memmove(&pointers[at + 1], &pointers[at], (size - 1 - at) * sizeof(pointers[0]));
+				memmove(&pointers[at + 1], &pointers[at],
+					(size - 1 - at) * sizeof(pointers[0]));
 			} else {
 				i = (uint32_t)body.n_bonds;
-				memmove(&pointers[at + 1], &pointers[at], (body.n_bonds - at) * sizeof(pointers[0]));
+				memmove(&pointers[at + 1], &pointers[at],
+					(body.n_bonds - at) * sizeof(pointers[0]));
 				body.n_bonds++;
 			}
 			pointers[at] = &messages[i];

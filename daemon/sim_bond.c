@@ -73,9 +73,10 @@ static void bond_news(struct sim_note *note)
 			bond->fault_window_n = 0;
 		}
 		if (bond->fault_window_n++ < FAULTS_PER_WINDOW) {
-			struct sim_hold *hold = list_empty(&bond->holds) ?
-							NULL :
-							container_of(bond->holds.next, struct sim_hold, of_bond);
+			struct sim_hold *hold =
+				list_empty(&bond->holds)
+					? NULL
+					: container_of(bond->holds.next, struct sim_hold, of_bond);
 
 			fault.cookie = hold ? hold->ctx->cookie : 0;
 			fault.grant = hold ? hold->grant : 0;
@@ -145,15 +146,16 @@ static void pasid_release(struct sim_mm *mm)
 	mm->pasid = 0;
 }
 
-/* In an OS thread, because the client has this file too: one write of its own that waits for a page (a FUSE file's) holds the lock that
- * ftruncate() needs, and may for ever. The client's mapping has nothing behind it from here on (SIGBUS), and the seal keeps it from growing
- * back. */
+/* In an OS thread, because the client has this file too: one write of its own that waits for a page (a FUSE
+ * file's) holds the lock that ftruncate() needs, and may for ever. The client's mapping has nothing behind it
+ * from here on (SIGBUS), and the seal keeps it from growing back. */
 static void portal_truncate(struct sim_work *work)
 {
 	struct sim_bond *bond = container_of(work, struct sim_bond, portal_work);
 
 	if (ftruncate(bond->portal_fd, 0) < 0)
-		log_err("cannot revoke the portal of bond %llu: %s", (unsigned long long)bond->id, strerror(errno));
+		log_err("cannot revoke the portal of bond %llu: %s", (unsigned long long)bond->id,
+			strerror(errno));
 	sim_bond_tell(bond, NEWS_REVOKED);
 	sim_bond_unref(bond);
 }
@@ -189,14 +191,16 @@ static bool stop_awaits_responses(const struct sim_bond *bond)
 /* The device acknowledged: it sends nothing more. */
 static void bond_acked(struct sim_bond *bond)
 {
-	/* A stop is complete when nothing new can be asked for either. Late for that reason is late all the same: the deadline runs. */
+	/* A stop is complete when nothing new can be asked for either. Late for that reason is late all the
+	 * same: the deadline runs. */
 	if (bond->portal_pending) {
 		bond->ack_waits = true;
 		return;
 	}
 	sim_timer_cancel(&bond->delay);
 	checker_stopped(bond->id);
-	sim_bond_input(bond, stop_awaits_responses(bond) ? DRAIN_STOPPED_CLEAN : DRAIN_STOPPED_FLUSHED, SVAB_CAUSE_NONE);
+	sim_bond_input(bond, stop_awaits_responses(bond) ? DRAIN_STOPPED_CLEAN : DRAIN_STOPPED_FLUSHED,
+		       SVAB_CAUSE_NONE);
 }
 
 static void reset_wait_over(struct sim_timer *timer)
@@ -265,7 +269,8 @@ static void op_stop(struct drain *d)
 			if (!sim_timer_arm(&bond->delay, sim_now() + (uint64_t)ignore_ms * 1000000u))
 				return;
 		}
-		/* A device without a stop: only the client's word that there is nothing to stop, and then it must be so. */
+		/* A device without a stop: only the client's word that there is nothing to stop, and then it
+		 * must be so. */
 		if (device->config->stop == STOP_NONE && (!bond->vouched || sim_worker_busy(bond))) {
 			sim_bond_input(bond, DRAIN_STOP_FAILED, SVAB_CAUSE_NONE);
 			return;
@@ -357,7 +362,8 @@ static void op_report(struct drain *d)
 		sim_event_bond(bond, SVAB_EV_STOP_FAILED, 0);
 		sim_event_bond(bond, SVAB_EV_QUARANTINED, d->ended_ns - d->began_ns);
 		log_write(LOG_DEBUG, NULL, /* the broker tells people */
-			  "%s did not stop bond %llu (PASID %u, process %d) in time: quarantined, its PASID is withheld; "
+			  "%s did not stop bond %llu (PASID %u, process %d) in time: quarantined, its PASID "
+			  "is withheld; "
 			  "reset the device, or have it asked to stop once more",
 			  device->name, (unsigned long long)bond->id, bond->pasid, (int)bond->mm->pid);
 		break;
@@ -479,13 +485,15 @@ int sim_bond_device_reset(struct sim_bond *bond, enum svab_cause cause)
 			r = 1; /* or when its portal has gone, which is a moment unless its client holds it */
 			bond->reset_wait.fn = reset_wait_over;
 			if (!bond->reset_wait.slot &&
-			    !sim_timer_arm(&bond->reset_wait, sim_now() + (uint64_t)bond->drain.deadline_ms * 1000000u))
+			    !sim_timer_arm(&bond->reset_wait,
+					   sim_now() + (uint64_t)bond->drain.deadline_ms * 1000000u))
 				bond->device->reset_waits++;
 			break;
 		}
 		sim_timer_cancel(&bond->delay);
 		checker_stopped(bond->id);
-		/* The device has forgotten; the IOMMU has not: what it still handles is awaited in FLUSHED. */
+		/* The device has forgotten; the IOMMU has not: what it still handles is awaited in FLUSHED.
+		 */
 		sim_bond_input(bond, sim_iommu_flush(bond) ? DRAIN_RESET : DRAIN_STOPPED_FLUSHED, cause);
 		break;
 	case SVAB_PASID_NONE:
@@ -498,7 +506,8 @@ int sim_bond_device_reset(struct sim_bond *bond, enum svab_cause cause)
 	return r;
 }
 
-/* ---- making one ------------------------------------------------------------------------------------------ */
+/* ---- making one ------------------------------------------------------------------------------------------
+ */
 
 struct sim_bond *sim_bond_find(uint64_t id)
 {
@@ -514,13 +523,15 @@ static int portal_make(const struct sim_device *device)
 	const uint32_t idle = 1;
 	int fd;
 
-	fd = memfd_create("svad-portal", MFD_CLOEXEC | MFD_ALLOW_SEALING | 0x8u /* MFD_NOEXEC_SEAL, Linux 6.3 */);
+	fd = memfd_create("svad-portal",
+			  MFD_CLOEXEC | MFD_ALLOW_SEALING | 0x8u /* MFD_NOEXEC_SEAL, Linux 6.3 */);
 	if (fd < 0 && errno == EINVAL)
 		fd = memfd_create("svad-portal", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -errno;
 	/* Not F_SEAL_SHRINK: revoking is shrinking to nothing. F_SEAL_SEAL: nor may the client add it. */
-	if (ftruncate(fd, SVA_DEMO_PORTAL_SIZE) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SEAL) < 0 ||
+	if (ftruncate(fd, SVA_DEMO_PORTAL_SIZE) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SEAL) < 0 ||
 	    pwrite(fd, regs, sizeof(regs), SVA_DEMO_REG_MAGIC) != (ssize_t)sizeof(regs) ||
 	    pwrite(fd, &idle, sizeof(idle), SVA_DEMO_REG_IDLE) != (ssize_t)sizeof(idle)) {
 		int r = -errno;
@@ -614,7 +625,8 @@ int sim_bond_get(struct sim_ctx *ctx, struct sim_device *device, struct sim_mm *
 	if (bond) {
 		if (bond->drain.state != SVAB_PASID_BOUND)
 			return -EBUSY;
-		list_for_each(l, &bond->holds) {
+		list_for_each(l, &bond->holds)
+		{
 			hold = container_of(l, struct sim_hold, of_bond);
 			if (hold->ctx == ctx) {
 				*ret = hold;

@@ -115,8 +115,8 @@ void checker_bind(uint64_t bond, uint32_t device, uint32_t pasid, uint64_t mm)
 	idmap_insert(&checker.bonds, &r->node, bond);
 	o = owner_of(pasid);
 	if (!o || o->mm != mm)
-		violation("bond %" PRIu64 " binds mm %" PRIu64 " with PASID %" PRIu32 " of mm %" PRIu64, bond, mm, pasid,
-			  o ? o->mm : 0);
+		violation("bond %" PRIu64 " binds mm %" PRIu64 " with PASID %" PRIu32 " of mm %" PRIu64, bond,
+			  mm, pasid, o ? o->mm : 0);
 	if (o)
 		o->live++;
 	pthread_mutex_unlock(&checker.lock);
@@ -126,7 +126,8 @@ void checker_stopping(uint64_t bond, int64_t portal_size)
 {
 	pthread_mutex_lock(&checker.lock);
 	if (portal_size)
-		violation("bond %" PRIu64 " is STOPPING and its portal still has %" PRId64 " bytes", bond, portal_size);
+		violation("bond %" PRIu64 " is STOPPING and its portal still has %" PRId64 " bytes", bond,
+			  portal_size);
 	if (!record_of(bond))
 		violation("bond %" PRIu64 " is STOPPING and was CLEAN or never bound", bond);
 	pthread_mutex_unlock(&checker.lock);
@@ -139,9 +140,11 @@ void checker_stopped(uint64_t bond)
 	pthread_mutex_lock(&checker.lock);
 	r = record_of(bond);
 	if (!r)
-		violation("a stop of bond %" PRIu64 " was acknowledged, and it is CLEAN or never bound", bond);
+		violation("a stop of bond %" PRIu64 " was acknowledged, and it is CLEAN or never bound",
+			  bond);
 	else if (r->in_flight)
-		violation("the stop of bond %" PRIu64 " was acknowledged with %u accesses under way", bond, r->in_flight);
+		violation("the stop of bond %" PRIu64 " was acknowledged with %u accesses under way", bond,
+			  r->in_flight);
 	if (r)
 		r->stopped = true;
 	pthread_mutex_unlock(&checker.lock);
@@ -154,7 +157,8 @@ void checker_cut(uint64_t bond)
 	pthread_mutex_lock(&checker.lock);
 	r = record_of(bond);
 	if (r)
-		r->cut = true; /* what is under way may end: that it does not is why the bond is quarantined */
+		r->cut =
+			true; /* what is under way may end: that it does not is why the bond is quarantined */
 	else
 		violation("bond %" PRIu64 " is QUARANTINED, and it is CLEAN or never bound", bond);
 	pthread_mutex_unlock(&checker.lock);
@@ -171,11 +175,13 @@ void checker_clean(uint64_t bond)
 		violation("bond %" PRIu64 " became CLEAN twice", bond);
 	} else {
 		if (r->in_flight)
-			violation("bond %" PRIu64 " became CLEAN with %u accesses under way", bond, r->in_flight);
+			violation("bond %" PRIu64 " became CLEAN with %u accesses under way", bond,
+				  r->in_flight);
 		o = owner_of(r->pasid);
 		if (!o || o->mm != r->mm)
-			violation("bond %" PRIu64 " became CLEAN and its PASID %" PRIu32 " was another's already", bond,
-				  r->pasid);
+			violation("bond %" PRIu64 " became CLEAN and its PASID %" PRIu32
+				  " was another's already",
+				  bond, r->pasid);
 		if (o && o->live)
 			o->live--;
 		idmap_remove(&checker.bonds, &r->node);
@@ -194,20 +200,23 @@ void checker_access_begin(uint64_t bond, uint32_t pasid, uint64_t mm)
 	r = record_of(bond);
 	o = owner_of(pasid);
 	if (!r)
-		violation("access of bond %" PRIu64 " to mm %" PRIu64 " by PASID %" PRIu32 " after CLEAN", bond, mm, pasid);
+		violation("access of bond %" PRIu64 " to mm %" PRIu64 " by PASID %" PRIu32 " after CLEAN",
+			  bond, mm, pasid);
 	else if (r->stopped)
 		violation("access of bond %" PRIu64 " to mm %" PRIu64 " by PASID %" PRIu32
 			  " after its stop was acknowledged",
 			  bond, mm, pasid);
 	else if (r->cut)
-		violation("access of bond %" PRIu64 " to mm %" PRIu64 " by PASID %" PRIu32 " in quarantine", bond, mm, pasid);
+		violation("access of bond %" PRIu64 " to mm %" PRIu64 " by PASID %" PRIu32 " in quarantine",
+			  bond, mm, pasid);
 	else if (r->pasid != pasid || r->mm != mm)
 		violation("access of bond %" PRIu64 " (PASID %" PRIu32 ", mm %" PRIu64 ") to mm %" PRIu64
 			  " by PASID %" PRIu32,
 			  bond, r->pasid, r->mm, mm, pasid);
 	else if (!o || o->mm != mm)
-		violation("access of bond %" PRIu64 " to mm %" PRIu64 ", but PASID %" PRIu32 " belongs to mm %" PRIu64, bond,
-			  mm, pasid, o ? o->mm : 0);
+		violation("access of bond %" PRIu64 " to mm %" PRIu64 ", but PASID %" PRIu32
+			  " belongs to mm %" PRIu64,
+			  bond, mm, pasid, o ? o->mm : 0);
 	if (r)
 		r->in_flight++;
 	pthread_mutex_unlock(&checker.lock);
@@ -231,10 +240,12 @@ void checker_page_request(uint64_t bond, uint32_t pasid, uint64_t mm)
 	pthread_mutex_lock(&checker.lock);
 	r = record_of(bond);
 	if (!r)
-		violation("page request of bond %" PRIu64 ", PASID %" PRIu32 ", answered out of mm %" PRIu64 " after CLEAN",
+		violation("page request of bond %" PRIu64 ", PASID %" PRIu32 ", answered out of mm %" PRIu64
+			  " after CLEAN",
 			  bond, pasid, mm);
 	else if (r->mm != mm)
-		violation("page request of bond %" PRIu64 " of mm %" PRIu64 " answered out of mm %" PRIu64, bond, r->mm, mm);
+		violation("page request of bond %" PRIu64 " of mm %" PRIu64 " answered out of mm %" PRIu64,
+			  bond, r->mm, mm);
 	pthread_mutex_unlock(&checker.lock);
 }
 

@@ -18,8 +18,9 @@
 
 #define EVENTS_MAX 65536u
 #define PACKET_EVENTS ((SIMWIRE_MAX - sizeof(struct simwire_hdr)) / sizeof(struct svab_event))
-#define LIST_ENTRIES \
-	((SIMWIRE_MAX - sizeof(struct simwire_hdr) - sizeof(struct svab_list)) / sizeof(struct svab_list_entry))
+#define LIST_ENTRIES                                                                                         \
+	((SIMWIRE_MAX - sizeof(struct simwire_hdr) - sizeof(struct svab_list)) /                             \
+	 sizeof(struct svab_list_entry))
 
 struct packet { /* an answer that waits for the broker to read */
 	struct list link;
@@ -64,7 +65,8 @@ static void control_close(void)
 	control.wants_write = false;
 }
 
-/* ---- going out ------------------------------------------------------------------------------------------ */
+/* ---- going out ------------------------------------------------------------------------------------------
+ */
 
 static void want_write(bool on)
 {
@@ -103,7 +105,8 @@ static struct {
 	struct svab_event events[PACKET_EVENTS];
 } batch;
 
-/* The first of the waiting events as one packet in batch; its length in bytes. batch_taken() takes them off. */
+/* The first of the waiting events as one packet in batch; its length in bytes. batch_taken() takes them off.
+ */
 static size_t batch_fill(size_t *ret_n)
 {
 	size_t n = 0, bytes;
@@ -111,14 +114,14 @@ static size_t batch_fill(size_t *ret_n)
 	for (; n < PACKET_EVENTS && n < control.n; n++)
 		batch.events[n] = control.events[(control.first + n) % control.room];
 	if (control.lost && n == control.n && n < PACKET_EVENTS)
-		batch.events[n++] = (struct svab_event) {
+		batch.events[n++] = (struct svab_event){
 			.size = sizeof(struct svab_event),
 			.type = SVAB_EV_LOST,
 			.time_ns = sim_now(),
 			.value = control.lost,
 		};
 	bytes = n * sizeof(struct svab_event);
-	batch.hdr = (struct simwire_hdr) { .op = SIMWIRE_EVENTS, .len = (uint32_t)bytes };
+	batch.hdr = (struct simwire_hdr){ .op = SIMWIRE_EVENTS, .len = (uint32_t)bytes };
 	*ret_n = n;
 	return sizeof(batch.hdr) + bytes;
 }
@@ -151,8 +154,8 @@ static bool send_events(void)
 	return true;
 }
 
-/* Events that could not be sent yet become packets, so that an answer that is queued now stays behind them: a listing must not overtake
- * the history that led to it. */
+/* Events that could not be sent yet become packets, so that an answer that is queued now stays behind them: a
+ * listing must not overtake the history that led to it. */
 static bool pack_events(void)
 {
 	while (control.n || control.lost) {
@@ -223,7 +226,9 @@ void sim_event(struct svab_event *e)
 
 static void answer(const struct sim_msg *m, int result, const void *arg, size_t len)
 {
-	struct simwire_hdr hdr = { .op = m->hdr.op, .seq = m->hdr.seq, .result = result, .len = (uint32_t)len };
+	struct simwire_hdr hdr = {
+		.op = m->hdr.op, .seq = m->hdr.seq, .result = result, .len = (uint32_t)len
+	};
 	struct packet *p;
 
 	if (!m->hdr.seq || control.fd < 0)
@@ -251,7 +256,8 @@ static void answer_arg(const struct sim_msg *m, int result, const void *arg, siz
 	answer(m, result, arg, result < 0 ? 0 : m->hdr.len < known ? m->hdr.len : known);
 }
 
-/* ---- requests -------------------------------------------------------------------------------------------- */
+/* ---- requests --------------------------------------------------------------------------------------------
+ */
 
 static void do_info(struct sim_msg *m)
 {
@@ -264,7 +270,7 @@ static void do_info(struct sim_msg *m)
 		if (sim.devices[i].max_pasid > max)
 			max = sim.devices[i].max_pasid;
 	checker_counts(&counts);
-	info = (struct svab_info) {
+	info = (struct svab_info){
 		.size = sizeof(info),
 		.abi = SVAB_ABI_VERSION,
 		.pasids_total = max,
@@ -346,9 +352,11 @@ static void do_ctx_ref(struct sim_msg *m)
 		ctx = sim_ctx_find(ref.cookie);
 		if (!ctx) {
 			r = -ENOENT;
-			/* It could not be made (no fd, no memory) and the broker was not told: now it must hear of its end. */
+			/* It could not be made (no fd, no memory) and the broker was not told: now it must
+			 * hear of its end. */
 			if (m->hdr.op == SVAB_CTX_REVOKE)
-				sim_event(&(struct svab_event) { .type = SVAB_EV_CTX_GONE, .cookie = ref.cookie });
+				sim_event(&(struct svab_event){ .type = SVAB_EV_CTX_GONE,
+								.cookie = ref.cookie });
 		} else if (m->hdr.op == SVAB_CTX_REVOKE_GRANT)
 			r = sim_ctx_revoke_grant(ctx, ref.device);
 		else
@@ -422,10 +430,8 @@ static uint32_t list_ctx_entries(const struct sim_ctx *ctx)
 	const struct list *p;
 	uint32_t n = 1;
 
-	list_for_each(p, &ctx->grants)
-		n++;
-	list_for_each(p, &ctx->holds)
-		n++;
+	list_for_each(p, &ctx->grants) n++;
+	list_for_each(p, &ctx->holds) n++;
 	return n;
 }
 
@@ -442,10 +448,11 @@ static bool list_ctx(struct lister *l, struct sim_ctx *ctx)
 
 	if (!list_add(l, &e))
 		return false;
-	list_for_each(p, &ctx->grants) {
+	list_for_each(p, &ctx->grants)
+	{
 		struct sim_grant *g = container_of(p, struct sim_grant, link);
 
-		e = (struct svab_list_entry) {
+		e = (struct svab_list_entry){
 			.type = SVAB_LIST_GRANT,
 			.cookie = ctx->cookie,
 			.device = g->device,
@@ -455,11 +462,12 @@ static bool list_ctx(struct lister *l, struct sim_ctx *ctx)
 		if (!list_add(l, &e))
 			return false;
 	}
-	list_for_each(p, &ctx->holds) {
+	list_for_each(p, &ctx->holds)
+	{
 		struct sim_hold *h = container_of(p, struct sim_hold, of_ctx);
 		struct sim_bond *b = h->bond;
 
-		e = (struct svab_list_entry) {
+		e = (struct svab_list_entry){
 			.type = SVAB_LIST_BOND,
 			.cookie = ctx->cookie,
 			.device = b->device->id,
@@ -493,8 +501,9 @@ static void do_list(struct sim_msg *m)
 	}
 	from = l.head.cursor;
 	l.max = l.head.count && l.head.count < LIST_ENTRIES ? l.head.count : (uint32_t)LIST_ENTRIES;
-	l.head = (struct svab_list) { .size = sizeof(l.head) };
-	list_for_each(p, &sim.ctx_list) {
+	l.head = (struct svab_list){ .size = sizeof(l.head) };
+	list_for_each(p, &sim.ctx_list)
+	{
 		struct sim_ctx *ctx = container_of(p, struct sim_ctx, all);
 
 		if (ctx->seq < from >> 16)
@@ -502,7 +511,8 @@ static void do_list(struct sim_msg *m)
 		l.ctx_seq = ctx->seq;
 		l.at = 0;
 		l.skip = ctx->seq == from >> 16 ? (uint32_t)(from & 0xffff) : 0;
-		/* A ctx is cut in two only when it fits no page: between two pages its entries may become fewer. */
+		/* A ctx is cut in two only when it fits no page: between two pages its entries may become
+		 * fewer. */
 		if (l.head.count && l.head.count + list_ctx_entries(ctx) > l.max) {
 			l.head.cursor = ctx->seq << 16;
 			break;

@@ -31,7 +31,8 @@ uint32_t crc32c_table(uint32_t crc, const void *data, size_t len)
 	pthread_once(&table_once, table_make);
 	crc = ~crc;
 	while (len >= 8) { /* slicing by 8 */
-		uint32_t lo = crc ^ ((uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24);
+		uint32_t lo = crc ^ ((uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
+				     (uint32_t)p[3] << 24);
 
 		crc = table[7][lo & 0xffu] ^ table[6][(lo >> 8) & 0xffu] ^ table[5][(lo >> 16) & 0xffu] ^
 		      table[4][lo >> 24] ^ table[3][p[4]] ^ table[2][p[5]] ^ table[1][p[6]] ^ table[0][p[7]];
@@ -51,7 +52,8 @@ static bool have_instruction(void)
 	return __builtin_cpu_supports("sse4.2");
 }
 
-__attribute__((target("sse4.2"))) static uint32_t crc32c_instruction(uint32_t crc, const void *data, size_t len)
+__attribute__((target("sse4.2"))) static uint32_t crc32c_instruction(uint32_t crc, const void *data,
+								     size_t len)
 {
 	const unsigned char *p = data;
 	uint64_t c = ~crc;
@@ -81,7 +83,8 @@ __attribute__((target("crc")))
 #else
 __attribute__((target("+crc")))
 #endif
-static uint32_t crc32c_instruction(uint32_t crc, const void *data, size_t len)
+static uint32_t
+crc32c_instruction(uint32_t crc, const void *data, size_t len)
 {
 	const unsigned char *p = data;
 	uint32_t c = ~crc;

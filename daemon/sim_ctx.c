@@ -194,13 +194,15 @@ void sim_ctx_end(struct sim_ctx *ctx, enum svab_cause cause)
 	ctx_unref(ctx);
 }
 
-/* ---- grants --------------------------------------------------------------------------------------------- */
+/* ---- grants ---------------------------------------------------------------------------------------------
+ */
 
 struct sim_grant *sim_ctx_grant_find(struct sim_ctx *ctx, uint32_t device)
 {
 	struct list *l;
 
-	list_for_each(l, &ctx->grants) {
+	list_for_each(l, &ctx->grants)
+	{
 		struct sim_grant *g = container_of(l, struct sim_grant, link);
 
 		if (g->device == device)
@@ -246,7 +248,8 @@ int sim_ctx_revoke_grant(struct sim_ctx *ctx, uint32_t device)
 	return 0;
 }
 
-/* ---- SVAB_BIND -------------------------------------------------------------------------------------------- */
+/* ---- SVAB_BIND --------------------------------------------------------------------------------------------
+ */
 
 static int bind_finish(struct bind_job *job, struct svab_bind *out, int fds[2], unsigned *ret_n)
 {
@@ -276,7 +279,8 @@ static int bind_finish(struct bind_job *job, struct svab_bind *out, int fds[2], 
 	if (!ctx->mm)
 		ctx->mm = sim_mm_use(mm);
 	first = !hold->refs;
-	/* Before anything can fail: the grant is used up, and the end of what the broker never saw begin would be no end to it. */
+	/* Before anything can fail: the grant is used up, and the end of what the broker never saw begin
+	 * would be no end to it. */
 	if (first)
 		sim_event_bond_hold(hold, SVAB_EV_BOUND);
 	r = sim_ref_new(hold, &fds[0]);
@@ -287,7 +291,7 @@ static int bind_finish(struct bind_job *job, struct svab_bind *out, int fds[2], 
 	}
 	fds[1] = hold->bond->portal_fd;
 	*ret_n = 2;
-	*out = (struct svab_bind) {
+	*out = (struct svab_bind){
 		.size = sizeof(*out),
 		.device = device->id,
 		.pasid = hold->bond->pasid,
@@ -320,7 +324,8 @@ static void bind_done(struct sim_note *note)
 		else
 			r = sim_answer_raw(s->fd, SVAB_BIND, job->seq, 0, &out,
 					   job->len < sizeof(out) ? job->len : sizeof(out), fds, n);
-		/* An answer that cannot be delivered: closing our copy of the client's end ends the reference. */
+		/* An answer that cannot be delivered: closing our copy of the client's end ends the
+		 * reference. */
 		(void)r;
 		if (fds[0] >= 0)
 			close(fds[0]);
@@ -369,8 +374,8 @@ static int ctx_bind(struct ctx_socket *s, struct sim_msg *m)
 		return -ENODEV;
 	/* Who has nothing to bind by costs no thread. */
 	granted = sim_ctx_grant_find(ctx, device->id);
-	list_for_each(l, &ctx->holds)
-		granted = granted || container_of(l, struct sim_hold, of_ctx)->bond->device == device;
+	list_for_each(l, &ctx->holds) granted =
+		granted || container_of(l, struct sim_hold, of_ctx)->bond->device == device;
 	if (!granted)
 		return -EACCES;
 
@@ -382,7 +387,7 @@ static int ctx_bind(struct ctx_socket *s, struct sim_msg *m)
 	job->bind = bind;
 	job->seq = m->hdr.seq;
 	job->len = m->hdr.len;
-	job->fds = (struct sim_mm_fds) {
+	job->fds = (struct sim_mm_fds){
 		.mem = sim_msg_take_fd(m, 0),
 		.maps = sim_msg_take_fd(m, 1),
 		.pid = m->pid,

@@ -68,7 +68,8 @@ int sim_devices_init(void)
 	int r;
 
 	if (sim.config->n_devices > SIM_MAX_DEVICES) {
-		log_err("%zu devices are configured; the simulation has room for %u", sim.config->n_devices, SIM_MAX_DEVICES);
+		log_err("%zu devices are configured; the simulation has room for %u", sim.config->n_devices,
+			SIM_MAX_DEVICES);
 		return -E2BIG;
 	}
 	sim.devices = calloc(sim.config->n_devices, sizeof(*sim.devices));
@@ -109,7 +110,7 @@ struct sim_device *sim_device_by_name(const char *name)
 
 void sim_device_info(struct sim_device *d, struct svab_dev_info *ret)
 {
-	*ret = (struct svab_dev_info) {
+	*ret = (struct svab_dev_info){
 		.id = d->id,
 		.numa_node = d->config->numa_node,
 		.pasid_bits = d->config->pasid_bits,
@@ -176,7 +177,8 @@ void sim_device_reset_settle(struct sim_device *d)
 	e.value = reset.clean;
 	d->stop_failures = 0;
 	sim_event(&e);
-	log_notice("%s was reset: %u bonds became CLEAN, %u are still quarantined", d->name, reset.clean, reset.quarantined);
+	log_notice("%s was reset: %u bonds became CLEAN, %u are still quarantined", d->name, reset.clean,
+		   reset.quarantined);
 	sim_control_answer_reset(d->reset_seq, &reset);
 	d->reset_seq = 0;
 }

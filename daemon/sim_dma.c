@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One access of a device to a client's memory: translate, ask for permission, access, in pieces that stay within an IOTLB entry. */
+/* One access of a device to a client's memory: translate, ask for permission, access, in pieces that stay
+ * within an IOTLB entry. */
 #include <errno.h>
 #include <unistd.h>
 
@@ -7,7 +8,8 @@
 #include "sim_mm.h"
 #include "sim_worker.h"
 
-/* From here to gate_close() the bond is inside an access: a device that died or was reset is not yet done with it. */
+/* From here to gate_close() the bond is inside an access: a device that died or was reset is not yet done
+ * with it. */
 static bool gate_open(struct sim_bond *bond)
 {
 	bool ok;
@@ -31,13 +33,15 @@ static ssize_t mm_access(struct sim_mm *mm, uint64_t address, void *buf, size_t 
 	ssize_t n;
 
 	do
-		n = write ? pwrite(mm->mem_fd, buf, len, (off_t)address) : pread(mm->mem_fd, buf, len, (off_t)address);
+		n = write ? pwrite(mm->mem_fd, buf, len, (off_t)address)
+			  : pread(mm->mem_fd, buf, len, (off_t)address);
 	while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : n;
 }
 
 /* A piece within one block. *ret_done is set whatever comes back. */
-static int dma_piece(struct sim_worker *w, uint64_t address, void *buf, size_t len, bool write, size_t *ret_done)
+static int dma_piece(struct sim_worker *w, uint64_t address, void *buf, size_t len, bool write,
+		     size_t *ret_done)
 {
 	struct sim_bond *bond = w->bond;
 	enum svab_fault fault;
@@ -51,8 +55,8 @@ static int dma_piece(struct sim_worker *w, uint64_t address, void *buf, size_t l
 		r = sim_iommu_translate(bond, address, write, w->finishing, &mm);
 		if (r)
 			return r;
-		/* /proc/PID/mem ignores protection, so it is asked here; an mprotect that comes between this and the access is
-		 * the one thing that the simulation cannot put in order. */
+		/* /proc/PID/mem ignores protection, so it is asked here; an mprotect that comes between this
+		 * and the access is the one thing that the simulation cannot put in order. */
 		fault = sim_mm_allows(mm, address, len, write, &good);
 		sim_mm_unref(mm);
 		if (!good)
@@ -76,7 +80,8 @@ static int dma_piece(struct sim_worker *w, uint64_t address, void *buf, size_t l
 	if (!n)
 		return SVAB_FAULT_MM_GONE;
 	if (n < 0)
-		return SVAB_FAULT_UNMAPPED; /* mapped, but nothing that can be read: I/O memory, a hole in a file */
+		return SVAB_FAULT_UNMAPPED; /* mapped, but nothing that can be read: I/O memory, a hole in a
+					       file */
 	*ret_done = (size_t)n;
 	if ((size_t)n < good)
 		return SVAB_FAULT_UNMAPPED; /* unmapped meanwhile, or past the end of a mapped file */
@@ -93,7 +98,8 @@ int sim_dma(struct sim_worker *w, uint64_t address, void *buf, size_t len, bool 
 	while (done < len) {
 		uint64_t at = address + done, left = SIM_BLOCK - at % SIM_BLOCK;
 
-		if (at >> 56) { /* not an address of user space anywhere, and an IOTLB tag has no room for it */
+		if (at >>
+		    56) { /* not an address of user space anywhere, and an IOTLB tag has no room for it */
 			r = SVAB_FAULT_UNMAPPED;
 			break;
 		}

@@ -195,10 +195,12 @@ static int complete(struct sim_worker *w, const struct sva_demo_desc *d, struct 
 	size_t n;
 	int r;
 
-	r = sim_dma(w, d->completion + body, (unsigned char *)c + body, sizeof(*c) - body, true, &n, ret_fault);
+	r = sim_dma(w, d->completion + body, (unsigned char *)c + body, sizeof(*c) - body, true, &n,
+		    ret_fault);
 	if (r)
 		return r;
-	atomic_store(&w->bond->executing, false); /* whoever sees the status may say that nothing is outstanding */
+	atomic_store(&w->bond->executing,
+		     false); /* whoever sees the status may say that nothing is outstanding */
 	atomic_thread_fence(memory_order_seq_cst); /* status last */
 	return sim_dma(w, d->completion, &c->status, sizeof(c->status), true, &n, ret_fault);
 }
@@ -210,7 +212,8 @@ int sim_engine_execute(struct sim_worker *w, const struct sva_demo_desc *d, uint
 	uint64_t fault;
 	int r = 0, r2;
 
-	atomic_store(&w->bond->last_dst, d->op == SVA_DEMO_FILL || d->op == SVA_DEMO_COPY ? d->dst : d->completion);
+	atomic_store(&w->bond->last_dst,
+		     d->op == SVA_DEMO_FILL || d->op == SVA_DEMO_COPY ? d->dst : d->completion);
 	if (!desc_good(w->device, d)) {
 		c.status = SVA_DEMO_BAD_DESCRIPTOR;
 		sim_bond_fault(w->bond, SVAB_FAULT_DESCRIPTOR, address);
@@ -224,7 +227,8 @@ int sim_engine_execute(struct sim_worker *w, const struct sva_demo_desc *d, uint
 			c.status = SVA_DEMO_OK;
 			atomic_fetch_add_explicit(&w->device->jobs, 1, memory_order_relaxed);
 		} else if (r > 0) {
-			c.status = r == SVAB_FAULT_PERMISSION ? SVA_DEMO_FAULT_PERMISSION : SVA_DEMO_FAULT_UNMAPPED;
+			c.status = r == SVAB_FAULT_PERMISSION ? SVA_DEMO_FAULT_PERMISSION
+							      : SVA_DEMO_FAULT_UNMAPPED;
 			c.fault_addr = j.fault_addr;
 			sim_bond_fault(w->bond, (enum svab_fault)r, j.fault_addr);
 			if (r == SVAB_FAULT_MM_GONE)

@@ -55,7 +55,8 @@ __attribute__((format(printf, 1, 2))) static void say(const char *fmt, ...)
 	n = vsnprintf(out.text + out.len, sizeof(out.text) - out.len, fmt, ap);
 	va_end(ap);
 	if (n > 0)
-		out.len += (size_t)n < sizeof(out.text) - out.len ? (size_t)n : sizeof(out.text) - out.len - 1;
+		out.len +=
+			(size_t)n < sizeof(out.text) - out.len ? (size_t)n : sizeof(out.text) - out.len - 1;
 }
 
 static void client_send(struct fault_client *c)
@@ -64,7 +65,8 @@ static void client_send(struct fault_client *c)
 	out.len = 0;
 }
 
-/* ---- commands ------------------------------------------------------------------------------------------- */
+/* ---- commands -------------------------------------------------------------------------------------------
+ */
 
 static bool number(const char *word, uint32_t *ret)
 {
@@ -155,8 +157,7 @@ static void cmd_unhold(struct fault_client *c, struct sim_device *d, char **w)
 	(void)c;
 	(void)w;
 	atomic_store(&d->held, false);
-	list_for_each(l, &d->bonds)
-		sim_worker_unhold(container_of(l, struct sim_bond, of_device));
+	list_for_each(l, &d->bonds) sim_worker_unhold(container_of(l, struct sim_bond, of_device));
 	say("ok");
 }
 
@@ -195,8 +196,8 @@ static void wait_end(struct fault_client *c, const char *text)
 
 	sim_timer_cancel(&c->timeout);
 	c->waits = NULL;
-	list_for_each(l, &fault.clients)
-		more = more || container_of(l, struct fault_client, link)->waits == d;
+	list_for_each(l, &fault.clients) more =
+		more || container_of(l, struct fault_client, link)->waits == d;
 	atomic_store(&d->watched, more);
 	if (text) {
 		say("%s", text);
@@ -215,7 +216,8 @@ static void wait_check(struct sim_device *d)
 {
 	struct list *l;
 
-	list_for_each(l, &fault.clients) {
+	list_for_each(l, &fault.clients)
+	{
 		struct fault_client *c = container_of(l, struct fault_client, link);
 
 		if (c->waits == d && wait_over(c))
@@ -255,7 +257,8 @@ static void cmd_pasids(struct fault_client *c, struct sim_device *d, char **w)
 	(void)c;
 	(void)w;
 	say("ok");
-	list_for_each(l, &d->bonds) {
+	list_for_each(l, &d->bonds)
+	{
 		struct sim_bond *b = container_of(l, struct sim_bond, of_device);
 
 		say(" %" PRIu32 ":%" PRIu64 ":%s", b->pasid, b->id, drain_state_name(b->drain.state));
@@ -271,7 +274,8 @@ static void cmd_checker(struct fault_client *c, struct sim_device *d, char **w)
 	(void)d;
 	(void)w;
 	checker_counts(&n);
-	say("ok violations=%" PRIu64 " accesses=%" PRIu64 " blocked=%" PRIu64, n.violations, n.accesses, n.blocked);
+	say("ok violations=%" PRIu64 " accesses=%" PRIu64 " blocked=%" PRIu64, n.violations, n.accesses,
+	    n.blocked);
 	for (unsigned i = 0; checker_text(i, text); i++)
 		say("\n%s", text);
 }
@@ -283,7 +287,8 @@ static void cmd_state(struct fault_client *c, struct sim_device *d, char **w)
 	(void)w;
 	say("ok ctxs=%zu bonds=%" PRIu32 " draining=%" PRIu32 " quarantined=%" PRIu32 " drained=%" PRIu64
 	    " pasids=%" PRIu32 " mms=%zu",
-	    sim.ctxs.n, sim.n_bonds, sim.draining, sim.quarantined, sim.drained, sim_pasids_used(), sim.mms.n);
+	    sim.ctxs.n, sim.n_bonds, sim.draining, sim.quarantined, sim.drained, sim_pasids_used(),
+	    sim.mms.n);
 }
 
 static void cmd_crash(struct fault_client *c, struct sim_device *d, char **w)
@@ -297,7 +302,7 @@ static void cmd_crash(struct fault_client *c, struct sim_device *d, char **w)
 static const struct {
 	const char *name;
 	bool device; /* the second word is one */
-	int words; /* at least */
+	int words;   /* at least */
 	void (*run)(struct fault_client *c, struct sim_device *d, char **words);
 } commands[] = {
 	{ "stop", true, 3, cmd_stop },
@@ -321,7 +326,8 @@ static void run_command(struct fault_client *c, char *text)
 	struct sim_device *d = NULL;
 	int n = 0;
 
-	for (word = strtok_r(text, " \t\n", &save); word && n < MAX_WORDS; word = strtok_r(NULL, " \t\n", &save))
+	for (word = strtok_r(text, " \t\n", &save); word && n < MAX_WORDS;
+	     word = strtok_r(NULL, " \t\n", &save))
 		words[n++] = word;
 	for (size_t i = 0; n && i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strcmp(words[0], commands[i].name))
@@ -345,7 +351,8 @@ static void run_command(struct fault_client *c, char *text)
 		say(" %s", commands[i].name);
 }
 
-/* ---- the socket ------------------------------------------------------------------------------------------- */
+/* ---- the socket -------------------------------------------------------------------------------------------
+ */
 
 static void client_freed(uv_handle_t *handle)
 {
@@ -424,8 +431,9 @@ int sim_fault_init(const char *path)
 	if (!path || !*path)
 		return 0;
 	if (strlen(path) >= sizeof(addr.sun_path)) {
-		log_err("[sim] fault_socket = %s is longer than a socket's path can be (%zu); choose a shorter one", path,
-			sizeof(addr.sun_path) - 1);
+		log_err("[sim] fault_socket = %s is longer than a socket's path can be (%zu); choose a "
+			"shorter one",
+			path, sizeof(addr.sun_path) - 1);
 		return -ENAMETOOLONG;
 	}
 	memcpy(addr.sun_path, path, strlen(path));
@@ -434,11 +442,13 @@ int sim_fault_init(const char *path)
 		return -errno;
 	(void)unlink(path); /* of a simdev that died; two at a time there are not */
 	mask = umask(0177);
-	r = bind(fault.fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fault.fd, 16) < 0 ? -errno : 0;
+	r = bind(fault.fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fault.fd, 16) < 0 ? -errno
+												   : 0;
 	umask(mask);
 	if (r < 0) {
-		log_err("cannot listen on [sim] fault_socket = %s: %s; is its directory writable for the daemon's user?", path,
-			strerror(-r));
+		log_err("cannot listen on [sim] fault_socket = %s: %s; is its directory writable for the "
+			"daemon's user?",
+			path, strerror(-r));
 		close(fault.fd);
 		fault.fd = -1;
 		return r;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Are these two fds /proc/PID/mem and /proc/PID/maps of the process that sent them? They come from a client and can be anything: asking a
- * FUSE file for its attributes may block for ever, so this runs in an OS thread.
+ * Are these two fds /proc/PID/mem and /proc/PID/maps of the process that sent them? They come from a client
+ * and can be anything: asking a FUSE file for its attributes may block for ever, so this runs in an OS
+ * thread.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +18,8 @@
 #include "sim_mm.h"
 #include "sim_procmap.h"
 
-/* The procfs path that an fd was opened by, to its last "/PID/name": *ret_pid and whether the name is as expected. */
+/* The procfs path that an fd was opened by, to its last "/PID/name": *ret_pid and whether the name is as
+ * expected. */
 static bool fd_path(int fd, const char *name, long *ret_pid)
 {
 	char link[64], path[PATH_MAX], *slash, *pid, *end;
@@ -77,7 +79,8 @@ static int check_one(int fd, const char *name, int access, pid_t sender)
 		return -EINVAL;
 	if ((flags & O_ACCMODE) != access && (flags & O_ACCMODE) != O_RDWR)
 		return -EINVAL;
-	if (fstatfs(fd, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+	if (fstatfs(fd, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC || fstat(fd, &st) < 0 ||
+	    !S_ISREG(st.st_mode))
 		return -EINVAL;
 	if (!fd_path(fd, name, &pid))
 		return -EINVAL;
@@ -86,7 +89,8 @@ static int check_one(int fd, const char *name, int access, pid_t sender)
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)sender, name);
 	if (!stat(path, &own) && own.st_dev == st.st_dev)
 		return own.st_ino == st.st_ino ? 0 : -EPERM;
-	/* Another mount of procfs, as containers have: there the file goes by another of the sender's pids. */
+	/* Another mount of procfs, as containers have: there the file goes by another of the sender's pids.
+	 */
 	return pid_in_namespaces(sender, pid) ? 0 : -EPERM;
 }
 
@@ -100,7 +104,8 @@ int sim_mm_check_fds(struct sim_mm_fds *fds)
 	if (!r)
 		r = check_one(fds->maps, "maps", O_RDONLY, fds->pid);
 	if (r == -EPERM) {
-		/* A process that has ended has no directory any more; say so rather than call it a stranger. */
+		/* A process that has ended has no directory any more; say so rather than call it a stranger.
+		 */
 		char path[64];
 
 		snprintf(path, sizeof(path), "/proc/%d", (int)fds->pid);

@@ -12,8 +12,8 @@
 
 struct pasid_entry {
 	struct idmap_node node; /* id: tag_id() */
-	struct sim_mm *mm; /* counted */
-	uint64_t bond; /* for whom it was made; only late DMA looks at this */
+	struct sim_mm *mm;	/* counted */
+	uint64_t bond;		/* for whom it was made; only late DMA looks at this */
 	bool off;
 };
 
@@ -230,8 +230,8 @@ static int pr_ask_os(struct sim_pr *pr, struct sim_mm *mm)
 	return (int)sim_mm_allows(mm, pr->address, 1, pr->write, &good);
 }
 
-/* In an OS thread. Whose memory is it? The PASID's mm *now*: a request that outlived its bond would be served out of a stranger's
- * memory, and that is why a drain flushes them before the PASID can go to another. */
+/* In an OS thread. Whose memory is it? The PASID's mm *now*: a request that outlived its bond would be served
+ * out of a stranger's memory, and that is why a drain flushes them before the PASID can go to another. */
 static void pr_handle(struct sim_work *work)
 {
 	struct sim_pr *pr = container_of(work, struct sim_pr, work);
@@ -304,7 +304,7 @@ static int pr_send(struct sim_bond *bond, uint64_t address, bool write)
 
 	if (!pr)
 		return -ENOMEM;
-	*pr = (struct sim_pr) {
+	*pr = (struct sim_pr){
 		.work.run = pr_handle,
 		.bond = sim_bond_ref(bond),
 		.device = device,
@@ -357,7 +357,8 @@ static bool cancelled(struct sim_bond *bond, bool finishing)
 	return !finishing && atomic_load(&bond->stop) && !atomic_load(&bond->stop_awaits);
 }
 
-int sim_iommu_translate(struct sim_bond *bond, uint64_t address, bool write, bool finishing, struct sim_mm **ret)
+int sim_iommu_translate(struct sim_bond *bond, uint64_t address, bool write, bool finishing,
+			struct sim_mm **ret)
 {
 	struct pasid_entry *e;
 	struct tlb_entry *hit;
@@ -376,7 +377,8 @@ int sim_iommu_translate(struct sim_bond *bond, uint64_t address, bool write, boo
 			break;
 		}
 		if (bond->pr) {
-			/* Abandoned with a Stop Marker a moment ago, and the one that a bond may have: nothing more goes out. */
+			/* Abandoned with a Stop Marker a moment ago, and the one that a bond may have:
+			 * nothing more goes out. */
 			r = -ECANCELED;
 			break;
 		}
@@ -386,7 +388,8 @@ int sim_iommu_translate(struct sim_bond *bond, uint64_t address, bool write, boo
 		while (bond->pr_waiting && !cancelled(bond, finishing))
 			pthread_cond_wait(&bond->pr_cond, &iommu.lock);
 		if (bond->pr_waiting) {
-			bond->pr_waiting = false; /* Stop Marker: the request stays in the IOMMU, nobody waits for it */
+			bond->pr_waiting =
+				false; /* Stop Marker: the request stays in the IOMMU, nobody waits for it */
 			r = -ECANCELED;
 			break;
 		}
@@ -417,7 +420,8 @@ int sim_iommu_begin(struct sim_bond *bond, uint64_t address, struct sim_mm **ret
 	hit = tlb_find(bond, address);
 	if (hit) {
 		*ret = sim_mm_ref(hit->mm);
-		/* Under the lock, so that no invalidation comes between: what it finds begun was begun in time. */
+		/* Under the lock, so that no invalidation comes between: what it finds begun was begun in
+		 * time. */
 		checker_access_begin(bond->id, bond->pasid, hit->mm->id);
 	}
 	pthread_mutex_unlock(&iommu.lock);

@@ -56,6 +56,7 @@ void sim_late_dma(struct sim_bond *bond)
 	l->timer.fn = late_fire;
 	l->work.run = late_emit;
 	l->bond = sim_bond_ref(bond);
-	if (sim_timer_arm(&l->timer, sim_now() + (uint64_t)atomic_load(&device->late_dma_delay_ms) * 1000000u) < 0)
+	if (sim_timer_arm(&l->timer,
+			  sim_now() + (uint64_t)atomic_load(&device->late_dma_delay_ms) * 1000000u) < 0)
 		late_fire(&l->timer);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * svad-simdev: a software SVA device and IOMMU, started by svad with the channel on fd 3 when backend = sim. It gives clients the
- * states, stops, faults and quarantines of hardware on their real memory, and refuses what it cannot do.
+ * svad-simdev: a software SVA device and IOMMU, started by svad with the channel on fd 3 when backend = sim.
+ * It gives clients the states, stops, faults and quarantines of hardware on their real memory, and refuses
+ * what it cannot do.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 
 #include "channel.h"
 #include "log.h"
+#include "sandbox.h"
 #include "sim.h"
 #include "sim_checker.h"
 #include "sim_control.h"
@@ -24,7 +26,6 @@
 #include "sim_fault.h"
 #include "sim_iommu.h"
 #include "sim_mm.h"
-#include "sandbox.h"
 
 #define CONFIG_MAX (16u << 20)
 #define PING_MS 1000
@@ -37,7 +38,8 @@ static struct {
 	bool started; /* the configuration is in */
 } channel;
 
-/* ---- notes -------------------------------------------------------------------------------------------------- */
+/* ---- notes
+ * -------------------------------------------------------------------------------------------------- */
 
 static struct {
 	pthread_mutex_t lock;
@@ -73,7 +75,8 @@ static void notes_run(uv_async_t *async)
 	}
 }
 
-/* ---- the channel ------------------------------------------------------------------------------------------------ */
+/* ---- the channel
+ * ------------------------------------------------------------------------------------------------ */
 
 static void finish(int exit_code)
 {
@@ -125,7 +128,8 @@ static int start(struct config *config)
 		return r;
 	r = sandbox_enter(sandbox_simdev);
 	if (r < 0) {
-		log_err("cannot enter the seccomp sandbox: %s; the kernel needs CONFIG_SECCOMP_FILTER", strerror(-r));
+		log_err("cannot enter the seccomp sandbox: %s; the kernel needs CONFIG_SECCOMP_FILTER",
+			strerror(-r));
 		return r;
 	}
 	sim.sandboxed = !r;
@@ -147,8 +151,8 @@ static void on_config(int fd)
 		return;
 	}
 	if (channel.started) {
-		/* Reloading changes little of the devices (config_reloadable), which keep pointing at the first one; and no thread but this
-		 * reads what it does change. */
+		/* Reloading changes little of the devices (config_reloadable), which keep pointing at the
+		 * first one; and no thread but this reads what it does change. */
 		for (size_t i = 0; i < sim.config->n_devices; i++) {
 			const struct config_device *now = config_device(config, sim.config->devices[i].name);
 
@@ -223,7 +227,8 @@ static void ping(uv_timer_t *timer)
 	(void)chan_send(CHAN_FD, CHAN_PING, 0, NULL, 0, NULL, 0);
 }
 
-/* ---- start and end ------------------------------------------------------------------------------------------------ */
+/* ---- start and end
+ * ------------------------------------------------------------------------------------------------ */
 
 static int init(void)
 {
@@ -261,8 +266,8 @@ static int init(void)
 }
 
 /*
- * The end of the process is the end of its DMA: threads die with it, and the kernel closes what is open. With bonds left there is
- * nothing to tidy up for, and a worker may hang in a client's page for ever.
+ * The end of the process is the end of its DMA: threads die with it, and the kernel closes what is open. With
+ * bonds left there is nothing to tidy up for, and a worker may hang in a client's page for ever.
  */
 static void deinit(void)
 {

@@ -164,7 +164,8 @@ enum svab_fault sim_mm_allows(struct sim_mm *mm, uint64_t address, size_t len, b
 		}
 		if (r < 0)
 			return SVAB_FAULT_UNMAPPED;
-		/* A page that can be written but not read does not exist on most CPUs; ask for both bits as the CPU does. */
+		/* A page that can be written but not read does not exist on most CPUs; ask for both bits as
+		 * the CPU does. */
 		if (write ? !vma.writable : !vma.readable)
 			return SVAB_FAULT_PERMISSION;
 		if (vma.end - address >= len)
@@ -177,9 +178,10 @@ enum svab_fault sim_mm_allows(struct sim_mm *mm, uint64_t address, size_t len, b
 
 /* ---- the sweep ------------------------------------------------------------------------------------ */
 /*
- * User space has no mmu notifier. That an mm has ended shows when the client's sockets close, when the broker's pidfd fires, or when an
- * access finds nothing. What is left (an exec whose bond sockets somebody else holds, say) is found here, late by 100 ms
- * and more with many mms. A real IOMMU driver is told in time; the simulation is not, and no access goes wrong by it.
+ * User space has no mmu notifier. That an mm has ended shows when the client's sockets close, when the
+ * broker's pidfd fires, or when an access finds nothing. What is left (an exec whose bond sockets somebody
+ * else holds, say) is found here, late by 100 ms and more with many mms. A real IOMMU driver is told in time;
+ * the simulation is not, and no access goes wrong by it.
  */
 
 struct sweep_work {
@@ -224,7 +226,8 @@ static void sweep_tick(uv_timer_t *timer)
 	s->work.run = sweep_run;
 	s->n = 0;
 	end = sim.mm_list.prev;
-	/* Round robin: whoever was looked at goes to the end. One that still hangs in its last probe is passed over. */
+	/* Round robin: whoever was looked at goes to the end. One that still hangs in its last probe is
+	 * passed over. */
 	while (s->n < SWEEP_BATCH && (l = sim.mm_list.next) != &sim.mm_list) {
 		struct sim_mm *mm = container_of(l, struct sim_mm, all);
 

@@ -19,7 +19,8 @@ int sim_recv(int fd, struct sim_msg *m)
 	union {
 		struct cmsghdr align;
 		/* Room for one fd more than allowed: too many is told from lost. */
-		char space[CMSG_SPACE(sizeof(int) * (SIMWIRE_MAX_FDS + 1)) + CMSG_SPACE(sizeof(struct ucred))];
+		char space[CMSG_SPACE(sizeof(int) * (SIMWIRE_MAX_FDS + 1)) +
+			   CMSG_SPACE(sizeof(struct ucred))];
 	} control;
 	struct iovec iov = { .iov_base = packet.bytes, .iov_len = sizeof(packet.bytes) };
 	struct msghdr msg = {
@@ -31,7 +32,7 @@ int sim_recv(int fd, struct sim_msg *m)
 	struct cmsghdr *c;
 	ssize_t n;
 
-	*m = (struct sim_msg) { .fds = { -1, -1, -1, -1 } };
+	*m = (struct sim_msg){ .fds = { -1, -1, -1, -1 } };
 	do
 		n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);

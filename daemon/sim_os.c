@@ -1,27 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The OS's workqueue. It grows on demand, like the kernel's unbound workqueue for page faults, because a work item may block on a
- * hostile client (its mmap_lock, a userfaultfd, a FUSE file). Idle threads go after a while.
+ * The OS's workqueue. It grows on demand, like the kernel's unbound workqueue for page faults, because a work
+ * item may block on a hostile client (its mmap_lock, a userfaultfd, a FUSE file). Idle threads go after a
+ * while.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "sim.h"
 #include "log.h"
+#include "sim.h"
 
 #define OS_THREADS_MAX 256u
 #define OS_IDLE_SECONDS 5
 
-/* A client that makes work hang (a page that never comes, a FUSE file that answers no close) holds a thread by each. A user gets so many of
- * them at a time. */
+/* A client that makes work hang (a page that never comes, a FUSE file that answers no close) holds a thread
+ * by each. A user gets so many of them at a time. */
 #define OS_SHARE 32u
 
 /* A user with work in hand. Gone with the last of it. */
 struct sim_os_owner {
-	struct idmap_node node; /* by uid */
-	unsigned in_hand; /* queued for a thread, or running */
+	struct idmap_node node;		/* by uid */
+	unsigned in_hand;		/* queued for a thread, or running */
 	struct sim_work *first, **last; /* over the share */
 };
 
@@ -52,7 +53,8 @@ static void os_queue(struct sim_work *work)
 static struct sim_os_owner *os_owner(uid_t uid)
 {
 	struct idmap_node *node = idmap_find(&os.owners, uid);
-	struct sim_os_owner *owner = node ? container_of(node, struct sim_os_owner, node) : calloc(1, sizeof(*owner));
+	struct sim_os_owner *owner =
+		node ? container_of(node, struct sim_os_owner, node) : calloc(1, sizeof(*owner));
 
 	if (owner && !node) {
 		owner->last = &owner->first;
@@ -105,7 +107,8 @@ static void *os_thread(void *arg)
 		clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_sec += OS_IDLE_SECONDS;
 		os.idle++;
-		if (pthread_cond_timedwait(&os.wake, &os.lock, &until) == ETIMEDOUT && !os.first && os.threads > 1) {
+		if (pthread_cond_timedwait(&os.wake, &os.lock, &until) == ETIMEDOUT && !os.first &&
+		    os.threads > 1) {
 			os.idle--;
 			break;
 		}
@@ -197,7 +200,7 @@ void sim_os_close_fd(int fd, uid_t uid)
 		close(fd);
 		return;
 	}
-	*c = (struct close_work) { .work.run = os_close, .fd = fd };
+	*c = (struct close_work){ .work.run = os_close, .fd = fd };
 	sim_os_submit(&c->work, uid);
 }
 

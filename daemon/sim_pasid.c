@@ -9,7 +9,7 @@
 #define WORD_BITS 64u
 
 static uint64_t taken[(1u << PASID_BITS) / WORD_BITS] = { 1 }; /* 0 is no PASID */
-static uint32_t first_hint; /* no word before this one has a free bit */
+static uint32_t first_hint;				       /* no word before this one has a free bit */
 static uint32_t used;
 
 uint32_t sim_pasid_alloc(uint32_t max)

@@ -33,7 +33,7 @@ int procmap_query(int maps_fd, uint64_t address, struct procmap_vma *ret)
 	while (ioctl(maps_fd, PROCMAP_QUERY_IOCTL, &q) < 0)
 		if (errno != EINTR)
 			return -errno;
-	*ret = (struct procmap_vma) {
+	*ret = (struct procmap_vma){
 		.start = q.vma_start,
 		.end = q.vma_end,
 		.readable = q.vma_flags & PROCMAP_VMA_READABLE,
@@ -47,9 +47,10 @@ int procmap_parse_line(const char *line, struct procmap_vma *ret)
 	uint64_t start, end;
 	char perms[5];
 
-	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s", &start, &end, perms) != 3 || start >= end || strlen(perms) != 4)
+	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s", &start, &end, perms) != 3 || start >= end ||
+	    strlen(perms) != 4)
 		return -EINVAL;
-	*ret = (struct procmap_vma) {
+	*ret = (struct procmap_vma){
 		.start = start,
 		.end = end,
 		.readable = perms[0] == 'r',

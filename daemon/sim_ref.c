@@ -120,7 +120,7 @@ static int ref_info(struct sim_ref *ref, const struct sim_msg *m)
 	r = sim_msg_arg(m, &info, sizeof(info));
 	if (r < 0)
 		return r;
-	info = (struct svab_bond_info) {
+	info = (struct svab_bond_info){
 		.size = sizeof(info),
 		.device = bond->device->id,
 		.pasid = bond->pasid,
@@ -145,7 +145,8 @@ static int ref_handle(struct sim_ref *ref, struct sim_msg *m)
 		return -EINVAL;
 	if (m->hdr.op != SIMWIRE_KICK && m->hdr.op != SVAB_UNBIND && m->hdr.op != SVAB_BOND_INFO)
 		return -ENOTTY;
-	/* A forked child or whoever was given the fd is not the owner of the address space; nor is a new image in the same process. */
+	/* A forked child or whoever was given the fd is not the owner of the address space; nor is a new
+	 * image in the same process. */
 	if (m->pid != mm->pid || atomic_load(&mm->gone))
 		return -EPERM;
 	switch (m->hdr.op) {
@@ -238,7 +239,8 @@ void sim_refs_revoke(struct sim_bond *bond)
 {
 	struct list *l, *next;
 
-	list_for_each_safe(l, next, &bond->sockets) {
+	list_for_each_safe(l, next, &bond->sockets)
+	{
 		struct sim_ref *ref = container_of(l, struct sim_ref, of_bond);
 
 		/* What was sent before is answered: an unbind that crossed the revocation gets its result. */
@@ -253,7 +255,8 @@ void sim_refs_close(struct sim_hold *hold)
 {
 	struct list *l, *next;
 
-	list_for_each_safe(l, next, &hold->bond->sockets) {
+	list_for_each_safe(l, next, &hold->bond->sockets)
+	{
 		struct sim_ref *ref = container_of(l, struct sim_ref, of_bond);
 
 		if (ref->hold == hold && !ref->unbinding)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Execution slots of a device: who waits is served in order of arrival, and takes the slot of a worker that hangs in an access. */
+/* Execution slots of a device: who waits is served in order of arrival, and takes the slot of a worker that
+ * hangs in an access. */
 #include <errno.h>
 #include <time.h>
 
@@ -11,7 +12,7 @@
 /* All with device->lock held. */
 static void slot_give(struct sim_device *d, uint32_t i, struct sim_worker *w)
 {
-	d->slots[i] = (struct sim_slot) { .owner = w };
+	d->slots[i] = (struct sim_slot){ .owner = w };
 	w->slot = (int)i;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Timers of the loop: a binary heap behind one uv_timer, for ten thousand drains that begin in the same turn. */
+/* Timers of the loop: a binary heap behind one uv_timer, for ten thousand drains that begin in the same turn.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -153,5 +154,6 @@ void sim_timer_cancel(struct sim_timer *timer)
 		heap_up(i);
 		heap_down(last->slot - 1);
 	}
-	/* A uv_timer that fires for nothing just schedules itself anew: cheaper than moving it at each cancel. */
+	/* A uv_timer that fires for nothing just schedules itself anew: cheaper than moving it at each
+	 * cancel. */
 }

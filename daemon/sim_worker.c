@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A bond's worker: reads the portal and the ring, executes descriptors in order, sleeps when there is nothing to do. */
+/* A bond's worker: reads the portal and the ring, executes descriptors in order, sleeps when there is nothing
+ * to do. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,15 +17,16 @@
 #define WORKER_STACK (64u << 10)
 
 /* ---- portal --------------------------------------------------------------------------------------- */
-/* By pread and pwrite only: a client may truncate its portal, and a mapping of ours would then raise SIGBUS here. */
+/* By pread and pwrite only: a client may truncate its portal, and a mapping of ours would then raise SIGBUS
+ * here. */
 
 struct regs { /* what the program writes */
 	uint64_t ring_base;
 	uint32_t ring_size, enable, doorbell;
 };
 
-/* The client has this file too, and can make an access of ours wait for as long as it likes: each is one that may hang, and gives the slot
- * up when it does. */
+/* The client has this file too, and can make an access of ours wait for as long as it likes: each is one that
+ * may hang, and gives the slot up when it does. */
 static bool portal_read(struct sim_worker *w, struct regs *ret)
 {
 	unsigned char page[SVA_DEMO_REG_DOORBELL + 4];
@@ -47,7 +49,8 @@ static void portal_write(struct sim_worker *w, bool idle)
 	struct sim_bond *bond = w->bond;
 	const uint32_t regs[4] = { bond->head, idle, bond->ring_error_code, bond->inflight };
 
-	_Static_assert(SVA_DEMO_REG_IDLE == SVA_DEMO_REG_HEAD + 4 && SVA_DEMO_REG_ERROR == SVA_DEMO_REG_HEAD + 8 &&
+	_Static_assert(SVA_DEMO_REG_IDLE == SVA_DEMO_REG_HEAD + 4 &&
+			       SVA_DEMO_REG_ERROR == SVA_DEMO_REG_HEAD + 8 &&
 			       SVA_DEMO_REG_INFLIGHT == SVA_DEMO_REG_HEAD + 12,
 		       "the device's registers are written in one go");
 	/* Sealed against growing: on a revoked portal this writes nothing. */
@@ -65,7 +68,8 @@ static void ring_fail(struct sim_bond *bond, uint64_t address)
 	sim_bond_fault(bond, SVAB_FAULT_RING, address);
 }
 
-/* Takes what the program wrote: a ring that is switched off forgets its position and its error. True: there may be work. */
+/* Takes what the program wrote: a ring that is switched off forgets its position and its error. True: there
+ * may be work. */
 static bool ring_latch(struct sim_bond *bond, const struct regs *regs)
 {
 	if (!regs->enable) {
@@ -108,7 +112,9 @@ static void work(struct sim_worker *w)
 		int r;
 
 		if (!portal_read(w, &regs)) {
-			sim_bond_tell(bond, NEWS_PORTAL); /* revoked by us, or truncated by the client: the loop knows */
+			sim_bond_tell(
+				bond,
+				NEWS_PORTAL); /* revoked by us, or truncated by the client: the loop knows */
 			return;
 		}
 		if (!ring_latch(bond, &regs)) {
@@ -253,7 +259,8 @@ int sim_worker_kick(struct sim_bond *bond)
 			w = NULL;
 		}
 	} else if (bond->worker_state == WORKER_IDLE) {
-		/* It counts as working from here on, so that a stop does not think that the kick was never given. */
+		/* It counts as working from here on, so that a stop does not think that the kick was never
+		 * given. */
 		bond->worker_state = WORKER_WORKING;
 		pthread_cond_signal(&bond->wake);
 	}
@@ -289,8 +296,8 @@ bool sim_worker_stop(struct sim_bond *bond, bool await_responses, bool at_once)
 	return quiet;
 }
 
-/* Not whether its thread is awake: a program that has seen its last completion may vouch that nothing is outstanding, and the thread may not
- * have gone to sleep yet. */
+/* Not whether its thread is awake: a program that has seen its last completion may vouch that nothing is
+ * outstanding, and the thread may not have gone to sleep yet. */
 bool sim_worker_busy(struct sim_bond *bond)
 {
 	unsigned char page[SVA_DEMO_REG_HEAD + 4];

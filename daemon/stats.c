@@ -40,27 +40,35 @@ static void stats_collect(struct broker *broker, struct counter_list *l)
 	const struct svab_info *i = &broker->backend_info;
 
 	add(l, "svad_connections", "Open connections, administrators' included", broker->n_conns, true);
-	add(l, "svad_clients", "Client processes known, those still draining included", broker->clients.n, true);
+	add(l, "svad_clients", "Client processes known, those still draining included", broker->clients.n,
+	    true);
 	add(l, "svad_bonds", "Bonds in any state", broker->bonds.n, true);
 	add(l, "svad_bonds_draining", "Bonds in STOPPING or FLUSHED", broker->n_draining, true);
 	add(l, "svad_bonds_quarantined", "Bonds whose device did not stop", broker->n_quarantined, true);
 	add(l, "svad_charged_uids", "Users with anything charged to them", broker->users.n, true);
-	add(l, "svad_backend_up", "1 while the device backend serves", broker->backend && broker->backend->is_synced, true);
-	add(l, "svad_broker_restarts_total", "Times that the broker was restarted", broker->info.broker_restarts, false);
+	add(l, "svad_backend_up", "1 while the device backend serves",
+	    broker->backend && broker->backend->is_synced, true);
+	add(l, "svad_broker_restarts_total", "Times that the broker was restarted",
+	    broker->info.broker_restarts, false);
 	add(l, "svad_connections_total", "Connections accepted", c->connections, false);
-	add(l, "svad_connections_refused_total", "Connections refused for a limit", c->connections_refused, false);
-	add(l, "svad_accept_failures_total", "Connections dropped for want of fds or memory", c->accept_failures, false);
+	add(l, "svad_connections_refused_total", "Connections refused for a limit", c->connections_refused,
+	    false);
+	add(l, "svad_accept_failures_total", "Connections dropped for want of fds or memory",
+	    c->accept_failures, false);
 	add(l, "svad_requests_total", "Requests received", c->requests, false);
 	add(l, "svad_requests_refused_total", "Requests answered with an error", c->requests_refused, false);
-	add(l, "svad_requests_rate_limited_total", "Requests over requests_per_second", c->rate_limited, false);
+	add(l, "svad_requests_rate_limited_total", "Requests over requests_per_second", c->rate_limited,
+	    false);
 	add(l, "svad_bad_messages_total", "Messages that broke the protocol", c->bad_messages, false);
 	add(l, "svad_grants_total", "Grants given", c->grants, false);
 	add(l, "svad_bonds_total", "Bonds that were BOUND", c->bonds, false);
 	add(l, "svad_drains_total", "Bonds that became CLEAN", c->drains, false);
 	add(l, "svad_quarantines_total", "Bonds that were QUARANTINED", c->quarantines, false);
-	add(l, "svad_quarantines_ended_total", "Quarantined bonds that became CLEAN", c->quarantines_ended, false);
+	add(l, "svad_quarantines_ended_total", "Quarantined bonds that became CLEAN", c->quarantines_ended,
+	    false);
 	add(l, "svad_faults_total", "Faults of devices in clients' memory", c->faults, false);
-	add(l, "svad_stop_failures_total", "Stops that a device refused or was late with", c->stop_failures, false);
+	add(l, "svad_stop_failures_total", "Stops that a device refused or was late with", c->stop_failures,
+	    false);
 	add(l, "svad_clients_gone_total", "Clients that ended", c->clients_gone, false);
 	add(l, "svad_events_total", "Events sent to subscribers", c->events_sent, false);
 	add(l, "svad_events_lost_total", "Events that slow subscribers missed", c->events_lost, false);
@@ -68,9 +76,13 @@ static void stats_collect(struct broker *broker, struct counter_list *l)
 	add(l, "svad_log_lost_total", "Log records that could not be written", log_lost(), false);
 	add(l, "svad_pasids_free", "PASIDs that can be given away", i->pasids_free, true);
 	add(l, "svad_pasids", "PASIDs in all", i->pasids_total, true);
-	add(l, "svad_dma_blocked_total", "Device accesses that the IOMMU refused, translation being cut", i->dma_blocked, false);
-	add(l, "svad_checker_violations_total", "Accesses that must not happen, as the simulated device's checker saw them", i->violations, false);
-	add(l, "svad_backend_events_lost_total", "Backend events that the broker missed and listed again for", i->events_lost, false);
+	add(l, "svad_dma_blocked_total", "Device accesses that the IOMMU refused, translation being cut",
+	    i->dma_blocked, false);
+	add(l, "svad_checker_violations_total",
+	    "Accesses that must not happen, as the simulated device's checker saw them", i->violations,
+	    false);
+	add(l, "svad_backend_events_lost_total", "Backend events that the broker missed and listed again for",
+	    i->events_lost, false);
 }
 
 static void stats_reply(struct conn *conn, uint64_t id, const struct figures_ask *ask)
@@ -89,7 +101,8 @@ static void stats_reply(struct conn *conn, uint64_t id, const struct figures_ask
 	body.n_counters = list.n;
 	body.devices = pointers;
 	body.monotonic_ns = now_ns();
-	list_for_each(pos, &broker->device_list) {
+	list_for_each(pos, &broker->device_list)
+	{
 		struct device *device = container_of(pos, struct device, link);
 
 		if (body.n_devices == PAGE_MAX)
@@ -118,7 +131,8 @@ void rpc_figures_ready(struct broker *broker, const struct svab_info *info)
 
 	if (info)
 		broker->backend_info = *info;
-	list_for_each_safe(pos, tmp, &broker->info_waiters) {
+	list_for_each_safe(pos, tmp, &broker->info_waiters)
+	{
 		struct stats_op *s = container_of(pos, struct stats_op, waiting);
 
 		s->answer(s->op.conn, s->op.id, &s->ask);

@@ -66,7 +66,7 @@ ssize_t wire_recv(int sock, void *buf, size_t size, struct wire_fds *ret_fds, pi
 		char room[CMSG_SPACE(sizeof(int) * WIRE_MAX_FDS) + CMSG_SPACE(sizeof(struct ucred)) +
 			  CMSG_SPACE(sizeof(int))];
 	} control;
-	struct iovec iov = {.iov_base = buf, .iov_len = size};
+	struct iovec iov = { .iov_base = buf, .iov_len = size };
 	struct msghdr msg = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
@@ -127,8 +127,8 @@ int wire_send(int sock, const void *buf, size_t len, const int *fds, unsigned n_
 		struct cmsghdr align;
 		char room[CMSG_SPACE(sizeof(int) * WIRE_MAX_FDS)];
 	} control;
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)buf, .iov_len = len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t n;
 
 	if (len == 0 || n_fds > WIRE_MAX_FDS)

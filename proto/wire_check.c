@@ -171,7 +171,7 @@ static bool check_message(const ProtobufCMessageDescriptor *type, struct cursor 
 
 bool wire_check(const ProtobufCMessageDescriptor *type, const void *data, size_t len)
 {
-	struct cursor c = {.p = data, .end = (const uint8_t *)data + len};
+	struct cursor c = { .p = data, .end = (const uint8_t *)data + len };
 
 	return check_message(type, c, 0);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A device copies and checksums plain malloc memory. Build: cc hello-sva.c $(pkg-config --cflags --libs libsvaclient) */
+/* A device copies and checksums plain malloc memory. Build: cc hello-sva.c $(pkg-config --cflags --libs
+ * libsvaclient) */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,8 @@ static int use(struct sva *sva, struct sva_bond *bond, unsigned char *from, unsi
 	if (r < 0)
 		fprintf(stderr, "hello-sva: %s\n", sva_strerror(sva, r));
 	else
-		printf("%d bytes copied by the device, %s, CRC-32C %08x\n", LEN, memcmp(from, to, LEN) ? "DIFFERENT" : "equal", crc);
+		printf("%d bytes copied by the device, %s, CRC-32C %08x\n", LEN,
+		       memcmp(from, to, LEN) ? "DIFFERENT" : "equal", crc);
 	sva_queue_free(queue);
 	return r < 0 || memcmp(from, to, LEN) != 0;
 }
@@ -41,11 +43,13 @@ int main(int argc, char **argv)
 
 	r = sva_connect(NULL, -1, &sva);
 	if (r == 0)
-		r = sva_bind(sva, argc > 1 ? argv[1] : NULL, &bond); /* a device's name, or any that is allowed */
+		r = sva_bind(sva, argc > 1 ? argv[1] : NULL,
+			     &bond); /* a device's name, or any that is allowed */
 	if (r == 0) {
 		printf("bound: PASID %u\n", sva_bond_pasid(bond));
 		failed = use(sva, bond, from, to);
-		r = sva_unbind(bond, SVA_STATE_NONE); /* returns when the device can reach this memory no more */
+		r = sva_unbind(bond,
+			       SVA_STATE_NONE); /* returns when the device can reach this memory no more */
 	}
 	if (r < 0)
 		fprintf(stderr, "hello-sva: %s\n", sva_strerror(sva, r));

@@ -49,7 +49,7 @@ static struct sva_bond *find(struct sva *sva, const char *name, uint32_t device)
 static int bond_new(struct sva *sva, const struct grant *grant, struct ctx_bound *bound,
 		    struct sva_bond **ret)
 {
-	struct epoll_event ev = {.events = 0}; /* hang-up is always reported */
+	struct epoll_event ev = { .events = 0 }; /* hang-up is always reported */
 	struct sva_bond *bond;
 	int r = 0;
 
@@ -130,8 +130,8 @@ static int bind_locked(struct sva *sva, const char *name, Svad__V1__Request *req
 	unsigned contexts = 0;
 
 	for (;;) {
-		struct grant grant = {.ctx_fd = -1};
-		struct call call = {.parse = parse_bind, .out = &grant};
+		struct grant grant = { .ctx_fd = -1 };
+		struct call call = { .parse = parse_bind, .out = &grant };
 		struct ctx_bound bound;
 		struct sva_bond *bond;
 		struct sva_ctx *ctx;

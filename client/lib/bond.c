@@ -106,8 +106,8 @@ static int parse_bonds(struct call *call, const Svad__V1__Reply *reply, struct w
 /* Lock held. SVAB_PASID_CLEAN, _QUARANTINED or -errno. */
 static int await_final(struct sva *sva, struct sva_bond *bond, uint64_t deadline)
 {
-	struct find_out out = {.bond = bond->id};
-	struct call call = {.parse = parse_bonds, .out = &out};
+	struct find_out out = { .bond = bond->id };
+	struct call call = { .parse = parse_bonds, .out = &out };
 	Svad__V1__Page page = SVAD__V1__PAGE__INIT;
 	Svad__V1__ListBonds list = SVAD__V1__LIST_BONDS__INIT;
 	Svad__V1__Request req = SVAD__V1__REQUEST__INIT;

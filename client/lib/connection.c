@@ -85,11 +85,11 @@ static void try_again_later(struct sva *sva)
 
 int sva_conn_try(struct sva *sva)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	Svad__V1__Version version = SVAD__V1__VERSION__INIT;
 	Svad__V1__Hello hello = SVAD__V1__HELLO__INIT;
 	Svad__V1__Request req = SVAD__V1__REQUEST__INIT;
-	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = 1};
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = 1 };
 	char program[64];
 	int r;
 
@@ -147,7 +147,7 @@ void sva_conn_lost(struct sva *sva, int error)
 	if (was == CONN_UP) {
 		sva->backoff_ms = BACKOFF_MIN_MS;
 		sva_timer_arm(sva, 0);
-		sva_event_push(sva, NULL, &(struct sva_event){.reason = SVA_DISCONNECTED});
+		sva_event_push(sva, NULL, &(struct sva_event){ .reason = SVA_DISCONNECTED });
 	} else {
 		try_again_later(sva);
 		if (sva->hello_error == 0) {
@@ -216,7 +216,7 @@ static int handle_hello(struct sva *sva, const Svad__V1__Reply *reply)
 		       &sva->subscribe_id); /* a socket that breaks here is noticed by the next read */
 
 	if (sva->was_up) {
-		sva_event_push(sva, NULL, &(struct sva_event){.reason = SVA_RECONNECTED});
+		sva_event_push(sva, NULL, &(struct sva_event){ .reason = SVA_RECONNECTED });
 		sva_bonds_check(sva);
 	}
 	sva->was_up = true;

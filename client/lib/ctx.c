@@ -32,7 +32,7 @@ int sva_ctx_new(const struct sva *sva, int fd, uint64_t cookie, struct sva_ctx *
 		sva_fd_close(&fd);
 		return sva_fail(sva, -ENOMEM, "out of memory");
 	}
-	*ctx = (struct sva_ctx){.transport = transport, .fd = fd, .cookie = cookie, .refs = 1};
+	*ctx = (struct sva_ctx){ .transport = transport, .fd = fd, .cookie = cookie, .refs = 1 };
 	*ret = ctx;
 	return 0;
 }
@@ -48,7 +48,7 @@ struct sva_ctx *sva_ctx_unref(struct sva_ctx *ctx)
 
 bool sva_hung_up(int fd)
 {
-	struct pollfd p = {.fd = fd};
+	struct pollfd p = { .fd = fd };
 
 	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR | POLLNVAL));
 }

@@ -9,7 +9,7 @@
 static int kmod_bind(const struct sva *sva, struct sva_ctx *ctx, uint32_t device, uint64_t deadline,
 		     struct ctx_bound *ret)
 {
-	struct svab_bind bind = {.size = sizeof(bind), .device = device, .bond_fd = -1};
+	struct svab_bind bind = { .size = sizeof(bind), .device = device, .bond_fd = -1 };
 	int r;
 
 	(void)deadline; /* the kernel does not wait here */
@@ -23,13 +23,13 @@ static int kmod_bind(const struct sva *sva, struct sva_ctx *ctx, uint32_t device
 				strerrordesc_np(-r) ?: "unknown error");
 	if (bind.bond_fd < 0)
 		return sva_fail(sva, -ENOMEM, "out of memory");
-	*ret = (struct ctx_bound){.bind = bind, .bond_fd = bind.bond_fd, .portal_fd = -1};
+	*ret = (struct ctx_bound){ .bind = bind, .bond_fd = bind.bond_fd, .portal_fd = -1 };
 	return 0;
 }
 
 static int kmod_unbind(struct sva_bond *bond, uint32_t *state, uint64_t deadline)
 {
-	struct svab_unbind unbind = {.size = sizeof(unbind), .state = *state};
+	struct svab_unbind unbind = { .size = sizeof(unbind), .state = *state };
 	int r;
 
 	(void)deadline; /* the kernel's own is the device's */

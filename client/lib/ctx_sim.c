@@ -168,7 +168,7 @@ static int sim_bind(const struct sva *sva, struct sva_ctx *ctx, uint32_t device,
 		    struct ctx_bound *ret)
 {
 	struct wire_fds fds = WIRE_FDS_NONE;
-	struct packet p = {0};
+	struct packet p = { 0 };
 	int own[2], r;
 
 	own[0] = open_own(sva, "/proc/self/mem", O_RDWR);
@@ -182,7 +182,7 @@ static int sim_bind(const struct sva *sva, struct sva_ctx *ctx, uint32_t device,
 
 	if (++ctx->seq == 0) /* 0 asks for no answer */
 		ctx->seq = 1;
-	p.hdr = (struct simwire_hdr){.op = (uint32_t)SVAB_BIND, .seq = ctx->seq, .len = sizeof(p.bind)};
+	p.hdr = (struct simwire_hdr){ .op = (uint32_t)SVAB_BIND, .seq = ctx->seq, .len = sizeof(p.bind) };
 	p.bind.size = sizeof(p.bind);
 	p.bind.device = device;
 	p.bind.bond_fd = -1;
@@ -211,18 +211,19 @@ static int sim_bind(const struct sva *sva, struct sva_ctx *ctx, uint32_t device,
 		return sva_fail(sva, r, "cannot reach the device: %s",
 				strerrordesc_np(-r) ?: "unknown error");
 	}
-	*ret = (struct ctx_bound){
-		.bind = p.bind, .bond_fd = fds.fd[0], .portal_fd = fds.n > 1 ? fds.fd[1] : -1};
+	*ret = (struct ctx_bound){ .bind = p.bind,
+				   .bond_fd = fds.fd[0],
+				   .portal_fd = fds.n > 1 ? fds.fd[1] : -1 };
 	return 0;
 }
 
 static int sim_unbind(struct sva_bond *bond, uint32_t *state, uint64_t deadline)
 {
 	struct wire_fds fds = WIRE_FDS_NONE;
-	struct packet p = {0};
+	struct packet p = { 0 };
 	int r;
 
-	p.hdr = (struct simwire_hdr){.op = (uint32_t)SVAB_UNBIND, .len = sizeof(p.unbind)};
+	p.hdr = (struct simwire_hdr){ .op = (uint32_t)SVAB_UNBIND, .len = sizeof(p.unbind) };
 	do {
 		p.hdr.seq = atomic_fetch_add(&bond->seq, 1) + 1;
 	} while (p.hdr.seq == 0);
@@ -242,7 +243,7 @@ static int sim_unbind(struct sva_bond *bond, uint32_t *state, uint64_t deadline)
 
 static int sim_kick(struct sva_bond *bond)
 {
-	static const struct simwire_hdr kick = {.op = SIMWIRE_KICK};
+	static const struct simwire_hdr kick = { .op = SIMWIRE_KICK };
 	int r = wire_send(bond->fd, &kick, sizeof(kick), NULL, 0, MSG_DONTWAIT);
 
 	/* A full queue holds a kick that the device has yet to read: one is as good as many. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What went wrong, in words, for the thread that it happened to. */
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <poll.h>
 
 #include "internal.h"
 
@@ -97,7 +97,7 @@ int sva_remaining_ms(uint64_t deadline)
 
 int sva_poll_until(int fd, short events, uint64_t deadline)
 {
-	struct pollfd p = {.fd = fd, .events = events};
+	struct pollfd p = { .fd = fd, .events = events };
 
 	for (;;) {
 		int r = poll(&p, 1, sva_remaining_ms(deadline));

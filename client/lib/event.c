@@ -20,7 +20,7 @@ static void drain_counter(int fd)
 
 void sva_timer_arm(struct sva *sva, int ms)
 {
-	struct itimerspec t = {0};
+	struct itimerspec t = { 0 };
 
 	if (ms > 0) {
 		t.it_value.tv_sec = ms / 1000;
@@ -44,7 +44,7 @@ void sva_event_push(struct sva *sva, struct sva_bond *bond, const struct sva_eve
 	q = malloc(sizeof(*q));
 	if (!q)
 		return;
-	*q = (struct queued_event){.bond = bond, .event = *event};
+	*q = (struct queued_event){ .bond = bond, .event = *event };
 	q->event.size = sizeof(q->event);
 	if (bond)
 		bond->mem++;

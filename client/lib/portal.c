@@ -56,7 +56,7 @@ static void on_sigbus(int sig, siginfo_t *info, void *context)
 	} else if (info->si_code > 0 || previous.sa_handler == SIG_DFL) {
 		/* The default action, which a fault has even where the signal is ignored. It strikes when we
 		 * return: a fault repeats itself, a sent signal is sent again. */
-		struct sigaction dfl = {.sa_handler = SIG_DFL};
+		struct sigaction dfl = { .sa_handler = SIG_DFL };
 
 		(void)sigaction(sig, &dfl, NULL);
 		if (info->si_code <= 0)
@@ -72,8 +72,8 @@ int portal_guard_new(void *base, size_t size, struct portal_guard **ret)
 
 	pthread_mutex_lock(&lock);
 	if (!installed) {
-		struct sigaction action = {.sa_sigaction = on_sigbus,
-					   .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+		struct sigaction action = { .sa_sigaction = on_sigbus,
+					    .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART };
 
 		/* What was there before must be known before the first fault. */
 		if (sigaction(SIGBUS, NULL, &previous) < 0 || sigaction(SIGBUS, &action, NULL) < 0)

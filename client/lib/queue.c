@@ -69,13 +69,13 @@ static struct sva_ring *ring_new(uint32_t entries)
 static int reset_ring(struct sva_queue *q)
 {
 	uint64_t deadline = sva_deadline(RESET_MS), nap = NAP_MIN_NS;
-	struct pollfd p = {.fd = q->bond->fd};
+	struct pollfd p = { .fd = q->bond->fd };
 
 	reg_write(q, SVA_DEMO_REG_ENABLE, 0);
 	if (q->kick && sva_bond_kick(q->bond) < 0)
 		return shut_down(q);
 	while (reg_read(q, SVA_DEMO_REG_HEAD) != 0 || reg_read(q, SVA_DEMO_REG_ERROR) != 0) {
-		struct timespec t = {.tv_nsec = (long)nap};
+		struct timespec t = { .tv_nsec = (long)nap };
 
 		if (gone(q) || (ppoll(&p, 1, &t, NULL) > 0 && (p.revents & (POLLHUP | POLLERR))))
 			return shut_down(q);
@@ -271,9 +271,9 @@ int sva_queue_wait(struct sva_queue *queue, struct sva_demo_completion *done, in
 		deadline = sva_deadline(timeout_ms);
 
 	/* The device writes memory and nothing else; the bond's fd tells of the end. */
-	p = (struct pollfd){.fd = queue->bond->fd};
+	p = (struct pollfd){ .fd = queue->bond->fd };
 	for (;;) {
-		struct timespec t = {.tv_nsec = (long)nap};
+		struct timespec t = { .tv_nsec = (long)nap };
 		int n = ppoll(&p, 1, &t, NULL);
 
 		if (complete(done))
@@ -355,14 +355,16 @@ int sva_copy(struct sva_queue *queue, void *dst, const void *src, size_t len, ui
 
 int sva_fill(struct sva_queue *queue, void *dst, uint64_t pattern, size_t len, uint64_t *ret_fault)
 {
-	struct sva_demo_desc desc = {.op = SVA_DEMO_FILL, .dst = (uintptr_t)dst, .len = len, .arg = pattern};
+	struct sva_demo_desc desc = {
+		.op = SVA_DEMO_FILL, .dst = (uintptr_t)dst, .len = len, .arg = pattern
+	};
 
 	return run(queue, &desc, NULL, ret_fault);
 }
 
 int sva_crc32c(struct sva_queue *queue, const void *src, size_t len, uint32_t *ret_crc, uint64_t *ret_fault)
 {
-	struct sva_demo_desc desc = {.op = SVA_DEMO_CRC32C, .src = (uintptr_t)src, .len = len};
+	struct sva_demo_desc desc = { .op = SVA_DEMO_CRC32C, .src = (uintptr_t)src, .len = len };
 	uint64_t result = 0;
 	int r = run(queue, &desc, &result, ret_fault);
 

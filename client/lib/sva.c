@@ -41,7 +41,7 @@ static char *choose_address(const char *address)
 
 static int add_fd(struct sva *sva, int fd)
 {
-	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = 2};
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = 2 };
 
 	return epoll_ctl(sva->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
 }
@@ -214,8 +214,8 @@ int sva_list_devices(struct sva *sva, struct sva_device *devices, size_t max)
 	Svad__V1__Page page = SVAD__V1__PAGE__INIT;
 	Svad__V1__ListDevices list = SVAD__V1__LIST_DEVICES__INIT;
 	Svad__V1__Request req = SVAD__V1__REQUEST__INIT;
-	struct list_out out = {.devices = devices, .max = max};
-	struct call call = {.parse = parse_devices, .out = &out};
+	struct list_out out = { .devices = devices, .max = max };
+	struct call call = { .parse = parse_devices, .out = &out };
 	uint64_t deadline;
 	int r;
 
