@@ -81,7 +81,8 @@ static void bond_free(struct bond *bond)
 	struct list *pos, *tmp;
 
 	/* The charges of everybody who held it. */
-	list_for_each_safe(pos, tmp, &bond->holds) hold_free(container_of(pos, struct hold, bond_link));
+	list_for_each_safe(pos, tmp, &bond->holds)
+		hold_free(container_of(pos, struct hold, bond_link));
 	bond->device->bonds--;
 	idmap_remove(&bond->broker->bonds, &bond->node);
 	list_remove(&bond->link);
@@ -223,7 +224,8 @@ void bond_fill(const struct bond *bond, Svad__V1__Bond *msg, char comm[32])
 	if (bond->drain.began_ns && now > bond->drain.began_ns)
 		msg->draining_ns = now - bond->drain.began_ns;
 	msg->faults = bond->faults;
-	list_for_each(pos, &bond->holds) msg->references++;
+	list_for_each(pos, &bond->holds)
+		msg->references++;
 	peer_comm(bond->pid, comm, 32);
 	msg->comm = comm;
 }

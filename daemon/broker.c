@@ -72,12 +72,10 @@ void broker_enforce(struct broker *broker, struct client *client)
 {
 	struct list *x, *h, *htmp;
 
-	list_for_each(x, &client->ctxs)
-	{
+	list_for_each(x, &client->ctxs) {
 		struct ctx *ctx = container_of(x, struct ctx, link);
 
-		list_for_each_safe(h, htmp, &ctx->holds)
-		{
+		list_for_each_safe(h, htmp, &ctx->holds) {
 			struct hold *hold = container_of(h, struct hold, link);
 			struct policy_verdict verdict;
 
@@ -100,7 +98,8 @@ static void enforce_all(struct broker *broker)
 {
 	struct list *c;
 
-	list_for_each(c, &broker->client_list) broker_enforce(broker, container_of(c, struct client, link));
+	list_for_each(c, &broker->client_list)
+		broker_enforce(broker, container_of(c, struct client, link));
 }
 
 int broker_configure(struct broker *broker, int fd, uint64_t seq)
@@ -185,8 +184,7 @@ static const char *undrained(struct broker *broker, uint32_t *ret_n, size_t *ret
 	uint32_t n = 0;
 
 	text[0] = '\0';
-	list_for_each(pos, &broker->bond_list)
-	{
+	list_for_each(pos, &broker->bond_list) {
 		struct bond *bond = container_of(pos, struct bond, link);
 
 		n++;
@@ -222,8 +220,7 @@ static int ctx_pending(struct idmap_node *node, void *userdata)
 	bool quarantined = false;
 
 	(void)userdata;
-	list_for_each(pos, &ctx->holds)
-	{
+	list_for_each(pos, &ctx->holds) {
 		struct hold *hold = container_of(pos, struct hold, link);
 
 		if (hold->bond && hold->bond->drain.state == SVAB_PASID_QUARANTINED)
@@ -349,15 +346,15 @@ void broker_deinit(struct broker *broker)
 	listener_free(broker->listen_client);
 	listener_free(broker->listen_admin);
 	broker->listen_client = broker->listen_admin = NULL;
-	list_for_each_safe(pos, tmp, &broker->conns) conn_close(container_of(pos, struct conn, link), false);
+	list_for_each_safe(pos, tmp, &broker->conns)
+		conn_close(container_of(pos, struct conn, link), false);
 	if (broker->backend)
 		broker->backend->ops->free(broker->backend);
 	broker->backend = NULL;
 	broker->ending = true; /* what is forgotten now has not ended */
 	while (!list_empty(&broker->bond_list))
 		bond_lost(container_of(broker->bond_list.next, struct bond, link));
-	list_for_each_safe(pos, tmp, &broker->client_list)
-	{
+	list_for_each_safe(pos, tmp, &broker->client_list) {
 		struct client *client = container_of(pos, struct client, link);
 
 		while (!list_empty(&client->ctxs))

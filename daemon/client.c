@@ -176,15 +176,13 @@ void client_adopt(struct client *to, struct client *from)
 {
 	struct list *pos, *tmp, *h;
 
-	list_for_each_safe(pos, tmp, &from->ctxs)
-	{
+	list_for_each_safe(pos, tmp, &from->ctxs) {
 		struct ctx *ctx = container_of(pos, struct ctx, link);
 
 		list_remove(&ctx->link);
 		list_append(&to->ctxs, &ctx->link);
 		ctx->client = to;
-		list_for_each(h, &ctx->holds)
-		{
+		list_for_each(h, &ctx->holds) {
 			struct bond *bond = container_of(h, struct hold, link)->bond;
 
 			if (bond && bond->client == from->node.id)
@@ -230,12 +228,10 @@ unsigned client_draining(const struct client *client, unsigned *ret_quarantined)
 	struct list *c, *h;
 	unsigned draining = 0, quarantined = 0;
 
-	list_for_each(c, &client->ctxs)
-	{
+	list_for_each(c, &client->ctxs) {
 		struct ctx *ctx = container_of(c, struct ctx, link);
 
-		list_for_each(h, &ctx->holds)
-		{
+		list_for_each(h, &ctx->holds) {
 			struct hold *hold = container_of(h, struct hold, link);
 
 			if (hold->bond && drain_active(&hold->bond->drain))

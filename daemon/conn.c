@@ -94,8 +94,7 @@ void conn_close(struct conn *conn, bool ours)
 	if (conn->closing)
 		return;
 	conn->closing = true;
-	list_for_each_safe(pos, tmp, &conn->ops)
-	{
+	list_for_each_safe(pos, tmp, &conn->ops) {
 		struct op *op = container_of(pos, struct op, link);
 
 		list_remove(&op->link);

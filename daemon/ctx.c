@@ -51,7 +51,8 @@ void ctx_free(struct ctx *ctx)
 {
 	struct list *pos, *tmp;
 
-	list_for_each_safe(pos, tmp, &ctx->holds) hold_free(container_of(pos, struct hold, link));
+	list_for_each_safe(pos, tmp, &ctx->holds)
+		hold_free(container_of(pos, struct hold, link));
 	idmap_remove(&ctx->client->broker->ctxs, &ctx->node);
 	list_remove(&ctx->link);
 	if (ctx->client->ctx == ctx)
@@ -92,8 +93,7 @@ struct hold *ctx_find_hold(struct ctx *ctx, const struct device *device)
 {
 	struct list *pos;
 
-	list_for_each(pos, &ctx->holds)
-	{
+	list_for_each(pos, &ctx->holds) {
 		struct hold *hold = container_of(pos, struct hold, link);
 
 		if (hold->device == device)

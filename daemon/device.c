@@ -18,8 +18,7 @@ struct device *device_find(struct broker *broker, uint32_t id)
 {
 	struct list *pos;
 
-	list_for_each(pos, &broker->device_list)
-	{
+	list_for_each(pos, &broker->device_list) {
 		struct device *device = container_of(pos, struct device, link);
 
 		if (device->info.id == id)
@@ -32,8 +31,7 @@ struct device *device_find_name(struct broker *broker, const char *name)
 {
 	struct list *pos;
 
-	list_for_each(pos, &broker->device_list)
-	{
+	list_for_each(pos, &broker->device_list) {
 		struct device *device = container_of(pos, struct device, link);
 
 		if (strcmp(device->info.name, name) == 0)
@@ -65,8 +63,7 @@ void device_sweep(struct broker *broker)
 {
 	struct list *pos, *tmp;
 
-	list_for_each_safe(pos, tmp, &broker->device_list)
-	{
+	list_for_each_safe(pos, tmp, &broker->device_list) {
 		struct device *device = container_of(pos, struct device, link);
 
 		if (device->generation == broker->generation)
@@ -230,8 +227,7 @@ struct device *device_select(struct broker *broker, struct client *client, uint6
 	struct list *pos;
 
 	*ret_refused = false;
-	list_for_each(pos, &broker->device_list)
-	{
+	list_for_each(pos, &broker->device_list) {
 		struct device *device = container_of(pos, struct device, link);
 		struct policy_verdict verdict;
 

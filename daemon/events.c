@@ -19,8 +19,7 @@ static void event_holders(struct bond *bond, const Svad__V1__Event *event)
 {
 	struct list *pos, *tmp;
 
-	list_for_each_safe(pos, tmp, &bond->holds)
-	{
+	list_for_each_safe(pos, tmp, &bond->holds) {
 		struct client *client = container_of(pos, struct hold, bond_link)->ctx->client;
 
 		if (client->conn && client->conn->subscribed)
@@ -77,8 +76,7 @@ void event_device(struct device *device, Svad__V1__EventKind kind)
 	event.device = device->info.name;
 	event.device_id = device->info.id;
 	event_watchers(broker, &event);
-	list_for_each_safe(pos, tmp, &broker->conns)
-	{
+	list_for_each_safe(pos, tmp, &broker->conns) {
 		struct conn *conn = container_of(pos, struct conn, link);
 		struct policy_verdict verdict;
 

@@ -25,8 +25,7 @@ static void follow_down(void *userdata)
 	log_write(LOG_ERR, SVAD_MSG_DEVICE_DIED, "The device backend is gone; its %zu bonds ended with it",
 		  broker->bonds.n);
 	event_broker(broker, SVAD__V1__EVENT_KIND__EVENT_BACKEND_DOWN, "");
-	list_for_each_safe(pos, tmp, &broker->device_list)
-	{
+	list_for_each_safe(pos, tmp, &broker->device_list) {
 		struct device *device = container_of(pos, struct device, link);
 
 		device->info.state = SVAB_DEV_GONE;
@@ -34,8 +33,7 @@ static void follow_down(void *userdata)
 	}
 	while (!list_empty(&broker->bond_list))
 		bond_lost(container_of(broker->bond_list.next, struct bond, link));
-	list_for_each_safe(pos, tmp, &broker->client_list)
-	{
+	list_for_each_safe(pos, tmp, &broker->client_list) {
 		struct client *client = container_of(pos, struct client, link);
 
 		while (!list_empty(&client->ctxs))
@@ -145,23 +143,19 @@ static void follow_synced(void *userdata)
 	struct list *pos, *tmp, *c, *ctmp, *h, *htmp;
 
 	/* What the listing did not name has ended while we did not look. */
-	list_for_each_safe(pos, tmp, &broker->bond_list)
-	{
+	list_for_each_safe(pos, tmp, &broker->bond_list) {
 		struct bond *bond = container_of(pos, struct bond, link);
 
 		if (bond->generation != broker->generation)
 			bond_sync(bond, SVAB_PASID_CLEAN, SVAB_CAUSE_NONE, 0);
 	}
-	list_for_each_safe(pos, tmp, &broker->client_list)
-	{
+	list_for_each_safe(pos, tmp, &broker->client_list) {
 		struct client *client = container_of(pos, struct client, link);
 
-		list_for_each_safe(c, ctmp, &client->ctxs)
-		{
+		list_for_each_safe(c, ctmp, &client->ctxs) {
 			struct ctx *ctx = container_of(c, struct ctx, link);
 
-			list_for_each_safe(h, htmp, &ctx->holds)
-			{
+			list_for_each_safe(h, htmp, &ctx->holds) {
 				struct hold *hold = container_of(h, struct hold, link);
 
 				if (hold->generation != broker->generation)
@@ -251,7 +245,8 @@ static void on_fault(struct broker *broker, const struct svab_event *event)
 	if (!bond)
 		return;
 	bond->faults++;
-	list_for_each(pos, &bond->holds) container_of(pos, struct hold, bond_link)->ctx->client->faults++;
+	list_for_each(pos, &bond->holds)
+		container_of(pos, struct hold, bond_link)->ctx->client->faults++;
 	event_fault(bond, event);
 }
 

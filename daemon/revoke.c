@@ -139,10 +139,9 @@ static bool revoke_matches(const struct bond *bond, const Svad__V1__Revoke *ask)
 	if (ask->has_uid)
 		return bond->uid == ask->uid;
 	if (ask->client) {
-		list_for_each(
-			pos,
-			&bond->holds) if (container_of(pos, struct hold, bond_link)->ctx->client->node.id ==
-					  ask->client) return true;
+		list_for_each(pos, &bond->holds)
+			if (container_of(pos, struct hold, bond_link)->ctx->client->node.id == ask->client)
+				return true;
 		return false;
 	}
 	return ask->all;
@@ -215,8 +214,7 @@ void rpc_revoke(struct conn *conn, const Svad__V1__Request *request)
 		return;
 	}
 	uv_timer_init(&broker->loop, &r->timer);
-	list_for_each_safe(pos, tmp, &broker->bond_list)
-	{
+	list_for_each_safe(pos, tmp, &broker->bond_list) {
 		struct bond *bond = container_of(pos, struct bond, link);
 
 		if (!revoke_matches(bond, ask))
@@ -236,8 +234,7 @@ void rpc_revoke(struct conn *conn, const Svad__V1__Request *request)
 	if (ask->client && client_find(broker, ask->client)->ctx) {
 		struct ctx *ctx = client_find(broker, ask->client)->ctx;
 
-		list_for_each_safe(pos, tmp, &ctx->holds)
-		{
+		list_for_each_safe(pos, tmp, &ctx->holds) {
 			struct hold *hold = container_of(pos, struct hold, link);
 
 			if (hold->bond)

@@ -25,12 +25,12 @@ static void status_reply(struct conn *conn, uint64_t id, const struct figures_as
 	body.uptime_ns = now_ns() - broker->info.started_ns;
 	body.backend = (char *)(uintptr_t)(broker->config->backend == BACKEND_SIM ? "sim" : "kmod");
 	body.backend_up = broker->backend && broker->backend->is_synced;
-	list_for_each(pos, &broker->client_list) body.clients++;
+	list_for_each(pos, &broker->client_list)
+		body.clients++;
 	body.bonds = (uint32_t)broker->bonds.n;
 	body.draining = broker->n_draining;
 	body.quarantined = broker->n_quarantined;
-	list_for_each(pos, &broker->device_list)
-	{
+	list_for_each(pos, &broker->device_list) {
 		body.devices++;
 		if (device_health(container_of(pos, struct device, link)) !=
 		    SVAD__V1__DEVICE_HEALTH__HEALTH_OK)
@@ -86,8 +86,7 @@ void rpc_list_clients(struct conn *conn, const Svad__V1__Request *request)
 	struct list *pos;
 
 	body.clients = pointers;
-	list_for_each(pos, &conn->broker->client_list)
-	{
+	list_for_each(pos, &conn->broker->client_list) {
 		struct client *client = container_of(pos, struct client, link);
 
 		if (client->node.id <= after || (ask->only && ask->only != client->node.id))
@@ -116,9 +115,9 @@ static bool bond_held_by(const struct bond *bond, uint64_t client)
 {
 	const struct list *pos;
 
-	list_for_each(pos,
-		      &bond->holds) if (container_of(pos, struct hold, bond_link)->ctx->client->node.id ==
-					client) return true;
+	list_for_each(pos, &bond->holds)
+		if (container_of(pos, struct hold, bond_link)->ctx->client->node.id == client)
+			return true;
 	return false;
 }
 
@@ -134,8 +133,7 @@ void rpc_admin_list_bonds(struct conn *conn, const Svad__V1__Request *request)
 	struct list *pos;
 
 	body.bonds = pointers;
-	list_for_each(pos, &conn->broker->bond_list)
-	{
+	list_for_each(pos, &conn->broker->bond_list) {
 		struct bond *bond = container_of(pos, struct bond, link);
 
 		if (bond->node.id <= after || (ask->only && ask->only != bond->node.id) ||
@@ -172,8 +170,7 @@ static void devices_reply(struct conn *conn, uint64_t id, const struct figures_a
 	struct list *pos;
 
 	body.devices = pointers;
-	list_for_each(pos, &conn->broker->device_list)
-	{
+	list_for_each(pos, &conn->broker->device_list) {
 		struct device *device = container_of(pos, struct device, link);
 
 		if (device->info.id <= ask->after ||
@@ -230,8 +227,7 @@ void rpc_watch(struct conn *conn, const Svad__V1__Request *request)
 	conn_reply(conn, &reply, -1);
 	if (request->watch->off || !request->watch->snapshot)
 		return;
-	list_for_each(pos, &broker->bond_list)
-	{
+	list_for_each(pos, &broker->bond_list) {
 		struct bond *bond = container_of(pos, struct bond, link);
 		Svad__V1__Event event = SVAD__V1__EVENT__INIT;
 

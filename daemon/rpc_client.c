@@ -94,8 +94,7 @@ void rpc_list_devices(struct conn *conn, const Svad__V1__Request *request)
 	struct list *pos;
 
 	body.devices = pointers;
-	list_for_each(pos, &broker->device_list)
-	{
+	list_for_each(pos, &broker->device_list) {
 		struct device *device = container_of(pos, struct device, link);
 		struct policy_verdict verdict;
 
@@ -230,7 +229,8 @@ static int bind_ctx(struct client *client, uint64_t held, struct ctx **ret, int 
 		return 0;
 	}
 	/* Each ctx costs fds here, in the device and in flight until the client reads them. */
-	list_for_each(pos, &client->ctxs) n++;
+	list_for_each(pos, &client->ctxs)
+		n++;
 	if (n >= CTXS_PER_CLIENT)
 		return -EBUSY;
 	/* A ctx whose fd the client no longer has cannot be given again: it ends, and with it what was bound
@@ -356,10 +356,8 @@ void rpc_list_bonds(struct conn *conn, const Svad__V1__Request *request)
 	body.bonds = pointers;
 	/* A client's bonds are few (bonds_per_client), in no order: collect the page's smallest ids by
 	 * insertion. */
-	list_for_each(c, &conn->client->ctxs)
-	{
-		list_for_each(h, &container_of(c, struct ctx, link)->holds)
-		{
+	list_for_each(c, &conn->client->ctxs) {
+		list_for_each(h, &container_of(c, struct ctx, link)->holds) {
 			struct bond *bond = container_of(h, struct hold, link)->bond;
 			uint32_t at;
 

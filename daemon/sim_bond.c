@@ -625,8 +625,7 @@ int sim_bond_get(struct sim_ctx *ctx, struct sim_device *device, struct sim_mm *
 	if (bond) {
 		if (bond->drain.state != SVAB_PASID_BOUND)
 			return -EBUSY;
-		list_for_each(l, &bond->holds)
-		{
+		list_for_each(l, &bond->holds) {
 			hold = container_of(l, struct sim_hold, of_bond);
 			if (hold->ctx == ctx) {
 				*ret = hold;

@@ -430,8 +430,10 @@ static uint32_t list_ctx_entries(const struct sim_ctx *ctx)
 	const struct list *p;
 	uint32_t n = 1;
 
-	list_for_each(p, &ctx->grants) n++;
-	list_for_each(p, &ctx->holds) n++;
+	list_for_each(p, &ctx->grants)
+		n++;
+	list_for_each(p, &ctx->holds)
+		n++;
 	return n;
 }
 
@@ -448,8 +450,7 @@ static bool list_ctx(struct lister *l, struct sim_ctx *ctx)
 
 	if (!list_add(l, &e))
 		return false;
-	list_for_each(p, &ctx->grants)
-	{
+	list_for_each(p, &ctx->grants) {
 		struct sim_grant *g = container_of(p, struct sim_grant, link);
 
 		e = (struct svab_list_entry){
@@ -462,8 +463,7 @@ static bool list_ctx(struct lister *l, struct sim_ctx *ctx)
 		if (!list_add(l, &e))
 			return false;
 	}
-	list_for_each(p, &ctx->holds)
-	{
+	list_for_each(p, &ctx->holds) {
 		struct sim_hold *h = container_of(p, struct sim_hold, of_ctx);
 		struct sim_bond *b = h->bond;
 
@@ -502,8 +502,7 @@ static void do_list(struct sim_msg *m)
 	from = l.head.cursor;
 	l.max = l.head.count && l.head.count < LIST_ENTRIES ? l.head.count : (uint32_t)LIST_ENTRIES;
 	l.head = (struct svab_list){ .size = sizeof(l.head) };
-	list_for_each(p, &sim.ctx_list)
-	{
+	list_for_each(p, &sim.ctx_list) {
 		struct sim_ctx *ctx = container_of(p, struct sim_ctx, all);
 
 		if (ctx->seq < from >> 16)

@@ -201,8 +201,7 @@ struct sim_grant *sim_ctx_grant_find(struct sim_ctx *ctx, uint32_t device)
 {
 	struct list *l;
 
-	list_for_each(l, &ctx->grants)
-	{
+	list_for_each(l, &ctx->grants) {
 		struct sim_grant *g = container_of(l, struct sim_grant, link);
 
 		if (g->device == device)
@@ -374,8 +373,8 @@ static int ctx_bind(struct ctx_socket *s, struct sim_msg *m)
 		return -ENODEV;
 	/* Who has nothing to bind by costs no thread. */
 	granted = sim_ctx_grant_find(ctx, device->id);
-	list_for_each(l, &ctx->holds) granted =
-		granted || container_of(l, struct sim_hold, of_ctx)->bond->device == device;
+	list_for_each(l, &ctx->holds)
+		granted = granted || container_of(l, struct sim_hold, of_ctx)->bond->device == device;
 	if (!granted)
 		return -EACCES;
 

@@ -157,7 +157,8 @@ static void cmd_unhold(struct fault_client *c, struct sim_device *d, char **w)
 	(void)c;
 	(void)w;
 	atomic_store(&d->held, false);
-	list_for_each(l, &d->bonds) sim_worker_unhold(container_of(l, struct sim_bond, of_device));
+	list_for_each(l, &d->bonds)
+		sim_worker_unhold(container_of(l, struct sim_bond, of_device));
 	say("ok");
 }
 
@@ -196,8 +197,8 @@ static void wait_end(struct fault_client *c, const char *text)
 
 	sim_timer_cancel(&c->timeout);
 	c->waits = NULL;
-	list_for_each(l, &fault.clients) more =
-		more || container_of(l, struct fault_client, link)->waits == d;
+	list_for_each(l, &fault.clients)
+		more = more || container_of(l, struct fault_client, link)->waits == d;
 	atomic_store(&d->watched, more);
 	if (text) {
 		say("%s", text);
@@ -216,8 +217,7 @@ static void wait_check(struct sim_device *d)
 {
 	struct list *l;
 
-	list_for_each(l, &fault.clients)
-	{
+	list_for_each(l, &fault.clients) {
 		struct fault_client *c = container_of(l, struct fault_client, link);
 
 		if (c->waits == d && wait_over(c))
@@ -257,8 +257,7 @@ static void cmd_pasids(struct fault_client *c, struct sim_device *d, char **w)
 	(void)c;
 	(void)w;
 	say("ok");
-	list_for_each(l, &d->bonds)
-	{
+	list_for_each(l, &d->bonds) {
 		struct sim_bond *b = container_of(l, struct sim_bond, of_device);
 
 		say(" %" PRIu32 ":%" PRIu64 ":%s", b->pasid, b->id, drain_state_name(b->drain.state));

@@ -239,8 +239,7 @@ void sim_refs_revoke(struct sim_bond *bond)
 {
 	struct list *l, *next;
 
-	list_for_each_safe(l, next, &bond->sockets)
-	{
+	list_for_each_safe(l, next, &bond->sockets) {
 		struct sim_ref *ref = container_of(l, struct sim_ref, of_bond);
 
 		/* What was sent before is answered: an unbind that crossed the revocation gets its result. */
@@ -255,8 +254,7 @@ void sim_refs_close(struct sim_hold *hold)
 {
 	struct list *l, *next;
 
-	list_for_each_safe(l, next, &hold->bond->sockets)
-	{
+	list_for_each_safe(l, next, &hold->bond->sockets) {
 		struct sim_ref *ref = container_of(l, struct sim_ref, of_bond);
 
 		if (ref->hold == hold && !ref->unbinding)

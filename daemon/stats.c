@@ -101,8 +101,7 @@ static void stats_reply(struct conn *conn, uint64_t id, const struct figures_ask
 	body.n_counters = list.n;
 	body.devices = pointers;
 	body.monotonic_ns = now_ns();
-	list_for_each(pos, &broker->device_list)
-	{
+	list_for_each(pos, &broker->device_list) {
 		struct device *device = container_of(pos, struct device, link);
 
 		if (body.n_devices == PAGE_MAX)
@@ -131,8 +130,7 @@ void rpc_figures_ready(struct broker *broker, const struct svab_info *info)
 
 	if (info)
 		broker->backend_info = *info;
-	list_for_each_safe(pos, tmp, &broker->info_waiters)
-	{
+	list_for_each_safe(pos, tmp, &broker->info_waiters) {
 		struct stats_op *s = container_of(pos, struct stats_op, waiting);
 
 		s->answer(s->op.conn, s->op.id, &s->ask);
