@@ -6,7 +6,8 @@
  * process, all else that is not listed is EPERM. 0: on; 1: left off, because a sanitizer or Valgrind needs more; -errno.
  */
 #define SANDBOX_END (-2147483647)
-extern const int sandbox_broker[]; /* each ends with SANDBOX_END */
+/* What each may do beyond what both may; SANDBOX_END ends the list. */
+extern const int sandbox_broker[];
 extern const int sandbox_simdev[];
 int sandbox_enter(const int *allowed);
 
