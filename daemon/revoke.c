@@ -193,6 +193,34 @@ static bool revoke_check(struct conn *conn, const Svad__V1__Request *request)
 	return true;
 }
 
+/* Grants that were not used yet end too: nobody named here may bind on what was given before. */
+static void revoke_grants(struct broker *broker, const Svad__V1__Revoke *ask)
+{
+	struct list *c, *x, *h, *htmp;
+
+	list_for_each(c, &broker->client_list) {
+		struct client *client = container_of(c, struct client, link);
+
+		if (ask->bond || (ask->client && client->node.id != ask->client) ||
+		    (ask->has_uid && client->uid != ask->uid))
+			continue;
+		list_for_each(x, &client->ctxs) {
+			struct ctx *ctx = container_of(x, struct ctx, link);
+
+			list_for_each_safe(h, htmp, &ctx->holds) {
+				struct hold *hold = container_of(h, struct hold, link);
+				struct device *device = hold->device;
+
+				if (hold->bond || (ask->device[0] && strcmp(device->info.name, ask->device) != 0))
+					continue;
+				broker->backend->ops->ctx_revoke_grant(broker->backend, ctx->node.id,
+								       device->info.id);
+				hold_free(hold);
+			}
+		}
+	}
+}
+
 void rpc_revoke(struct conn *conn, const Svad__V1__Request *request)
 {
 	const Svad__V1__Revoke *ask = request->revoke;
@@ -230,20 +258,7 @@ void rpc_revoke(struct conn *conn, const Svad__V1__Request *request)
 		revoke_free(&r->op);
 		return;
 	}
-	/* Grants that were not used yet end too: nobody named here may bind on what was given before. */
-	if (ask->client && client_find(broker, ask->client)->ctx) {
-		struct ctx *ctx = client_find(broker, ask->client)->ctx;
-
-		list_for_each_safe(pos, tmp, &ctx->holds) {
-			struct hold *hold = container_of(pos, struct hold, link);
-
-			if (hold->bond)
-				continue;
-			broker->backend->ops->ctx_revoke_grant(broker->backend, ctx->node.id,
-							       hold->device->info.id);
-			hold_free(hold);
-		}
-	}
+	revoke_grants(broker, ask);
 	uv_timer_start(&r->timer, revoke_timeout, ask->timeout_ms ? ask->timeout_ms : r->timeout_ms, 0);
 	r->started = true;
 	revoke_maybe_answer(r);

@@ -216,6 +216,7 @@ static void bond_portal_gone(struct sim_bond *bond)
 {
 	bond->portal_pending = false;
 	check_portal(bond);
+	sim_refs_revoke(bond); /* who sees POLLHUP finds no portal any more */
 	if (bond->ack_waits) {
 		bond->ack_waits = false;
 		bond_acked(bond);
@@ -352,7 +353,8 @@ static void op_report(struct drain *d)
 		if (d->cause == SVAB_CAUSE_MM_RELEASED)
 			sim_event_bond(bond, SVAB_EV_MM_RELEASED, 0);
 		sim_event_bond(bond, SVAB_EV_STOPPING, 0);
-		sim_refs_revoke(bond);
+		if (!bond->portal_pending)
+			sim_refs_revoke(bond);
 		break;
 	case SVAB_PASID_FLUSHED:
 		sim_event_bond(bond, SVAB_EV_FLUSHED, 0);

@@ -139,6 +139,13 @@ START_TEST(test_revoke_ends_grants)
 	(void)sys_counter("svad_bonds");
 	raw_bond_close(&bond);
 	ck_assert_int_eq(raw_bind_own(&raw, device, &bond), -EACCES);
+	/* nor when all that a device has given was meant */
+	ck_assert_uint_eq(raw_grant(&raw, "sim1", &device), SVAD_OK);
+	r.client = 0;
+	r.device = (char *)(uintptr_t)"sim1";
+	revoked(&r, 0);
+	(void)sys_counter("svad_bonds");
+	ck_assert_int_eq(raw_bind_own(&raw, device, &bond), -EACCES);
 	raw_close(&raw);
 	sys_stop();
 }
