@@ -98,6 +98,8 @@ svad_simdev_SOURCES = \
 	daemon/sim_device.h \
 	daemon/sim_dma.c \
 	daemon/sim_engine.c \
+	daemon/sim_drain.c \
+	daemon/sim_drain.h \
 	daemon/sim_event.h \
 	daemon/sim_fault.c \
 	daemon/sim_fault.h \

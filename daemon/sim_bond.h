@@ -29,6 +29,7 @@ void sim_bond_retry_kick(struct sim_bond *bond);
 void sim_bond_revoke(struct sim_bond *bond, enum svab_cause cause);
 void sim_bonds_mm_released(struct sim_mm *mm);
 
+void sim_hold_free(struct sim_hold *hold);
 /* The hold ends: its sockets close. With it the bond, when no other ctx holds it; else SVAB_EV_UNREF. */
 void sim_hold_end(struct sim_hold *hold, enum svab_cause cause);
 
