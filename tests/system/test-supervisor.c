@@ -144,6 +144,9 @@ START_TEST(test_stderr_stuck)
 {
 	pid_t broker;
 
+#ifdef SVAD_COVERAGE
+	tap_skip("built for coverage: libgcov itself writes to the stderr that nobody reads, and waits for ever");
+#endif
 	/* nobody reads svad's stderr: far more than a pipe holds is logged */
 	configure("log_level = debug\nrestart_backoff_max_ms = 1\nrestart_backoff_min_ms = 1\n");
 	setenv("SVAD_FAKE_BROKER", "rude", 1);
