@@ -239,6 +239,32 @@ START_TEST(test_limit_of_device)
 }
 END_TEST
 
+START_TEST(test_reload_reaches_the_device)
+{
+	struct sys_options options = {
+		.config = "[device \"sim0\"]\nmax_bonds = 2\ndrain_deadline = 700ms\n[device \"sim1\"]\n",
+	};
+	struct raw a, b;
+	struct raw_bond x;
+	uint32_t device;
+
+	sys_start("[device \"sim0\"]\nmax_bonds = 1\n[device \"sim1\"]\n");
+	raw_open(&a);
+	raw_open(&b);
+	raw_bind(&a, "sim0", &x);
+	limited(&b, "sim0", "max_bonds", 1);
+	sys_configure(&options);
+	ck_assert_uint_eq(sys_code(sys_reload()), SVAD_OK);
+	ck_assert_uint_eq(raw_grant(&b, "sim0", &device), SVAD_OK);
+	ck_assert_uint_eq(sys_device("sim0")->max_bonds, 2);
+	ck_assert_uint_eq(sys_device("sim0")->drain_deadline_ms, 700);
+	unbind_and_close(&x);
+	raw_close(&a);
+	raw_close(&b);
+	sys_stop();
+}
+END_TEST
+
 static void hold_one(void *arg)
 {
 	struct raw raw;
@@ -517,6 +543,7 @@ static Suite *bind_suite(void)
 	sys_test(s, "limit-grants-count", test_limit_grants_count);
 	sys_test(s, "limit-per-uid", test_limit_per_uid);
 	sys_test(s, "limit-of-device", test_limit_of_device);
+	sys_test(s, "reload-reaches-the-device", test_reload_reaches_the_device);
 	sys_test(s, "out-of-pasids", test_out_of_pasids);
 	sys_test(s, "policy", test_policy);
 	sys_test(s, "policy-limits", test_policy_limits);
