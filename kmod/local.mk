@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The kernel module is built by the kernel's own build system (kmod/Makefile): here is only what goes into a release.
+
+EXTRA_DIST += \
+	kmod/accel/svad_accel_regs.h
