@@ -2,4 +2,7 @@
 # The kernel module is built by the kernel's own build system (kmod/Makefile): here is only what goes into a release.
 
 EXTRA_DIST += \
-	kmod/accel/svad_accel_regs.h
+	kmod/accel/svad_accel_regs.h \
+	kmod/flush.h \
+	kmod/mutation.h \
+	kmod/svabroker_provider.h
