@@ -29,12 +29,12 @@ EXTRA_DIST += \
 
 # Runs a command beside a daemon of its own.
 check_PROGRAMS += with-daemon
-with_daemon_SOURCES = tests/with-daemon.c
+with_daemon_SOURCES = tests/with-daemon.c tests/child.h
 
 if HAVE_CHECK
 
 check_LTLIBRARIES += libtap.la
-libtap_la_SOURCES = tests/tap.c tests/tap.h
+libtap_la_SOURCES = tests/tap.c tests/tap.h tests/child.h
 libtap_la_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 libtap_la_LIBADD = $(CHECK_LIBS)
 libtap_la_LDFLAGS =

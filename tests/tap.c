@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "child.h"
+
 /* Check has no skip: a test that skips fails with this in front of its message, and the printing process knows. */
 #define SKIP_MARK "@skip@"
 
@@ -268,7 +270,7 @@ static int run(Suite *(*const *fns)(void), size_t n, const char *only, struct co
 {
 	int pipe_fds[2], status = 0, runner_fd;
 	SRunner *runner;
-	pid_t pid;
+	pid_t pid, self;
 
 	if (only)
 		setenv("CK_RUN_CASE", only, 1);
@@ -277,6 +279,7 @@ static int run(Suite *(*const *fns)(void), size_t n, const char *only, struct co
 		return -errno;
 	}
 	fflush(NULL);
+	self = getpid();
 	pid = fork();
 	if (pid < 0) {
 		perror("fork");
@@ -284,7 +287,7 @@ static int run(Suite *(*const *fns)(void), size_t n, const char *only, struct co
 	}
 	if (pid == 0) {
 		close(pipe_fds[0]);
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		die_with_parent(self, SIGKILL);
 		runner = srunner_create(NULL);
 		for (size_t i = 0; i < n; i++)
 			srunner_add_suite(runner, fns[i]());

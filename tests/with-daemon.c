@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -26,6 +25,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "child.h"
 
 #define NOT_READY 97
 #define ENDED_BADLY 98
@@ -144,11 +145,11 @@ static bool wait_ready(int notify_fd, int pidfd)
 
 static pid_t spawn(char *const argv[])
 {
-	pid_t pid = fork();
+	pid_t self = getpid(), pid = fork();
 
 	if (pid != 0)
 		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	die_with_parent(self, SIGTERM);
 	execvp(argv[0], argv);
 	fprintf(stderr, "with-daemon: cannot run %s: %s\n", argv[0], strerror(errno));
 	_exit(127);

@@ -6,12 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "../child.h"
 #include "../../kmod/svabroker.h"
 #include "../../proto/status.h"
 #include "../../proto/wire.h"
@@ -434,7 +434,7 @@ pid_t fake_start(const char *path, enum fake_mode which)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	pid_t pid;
+	pid_t self = getpid(), pid;
 
 	mode = which;
 	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
@@ -443,7 +443,7 @@ pid_t fake_start(const char *path, enum fake_mode which)
 		return -1;
 	pid = fork();
 	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		die_with_parent(self, SIGKILL);
 		serve(fd);
 		_exit(0);
 	}

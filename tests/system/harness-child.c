@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../child.h"
 #include "harness.h"
 
 #define WAIT_MS 20000
@@ -39,13 +40,14 @@ void sys_fail(const char *file, int line, const char *fmt, ...)
 
 static void child_start(struct child *child, void (*fn)(void *arg), void *arg, bool inherits)
 {
+	pid_t self = getpid();
 	int pair[2];
 
 	MUST_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	child->pid = fork();
 	MUST(child->pid >= 0);
 	if (!child->pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		die_with_parent(self, SIGKILL);
 		if (inherits) {
 			close(pair[0]);
 			say_sock = pair[1];

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -21,6 +20,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "../child.h"
 
 #define WAIT_MS 20000
 
@@ -98,13 +99,13 @@ static void notify_open(void)
 	MUST_EQ(bind(sys.notify, (struct sockaddr *)&addr, sizeof(addr)), 0);
 }
 
-static void svad_exec(const struct sys_options *o)
+static void svad_exec(const struct sys_options *o, pid_t parent)
 {
 	char program[4096];
 	int log = open(o->stderr_path ? o->stderr_path : sys_path("log"), O_WRONLY | O_CREAT | O_APPEND, 0644);
 	int fds[2] = { -1, -1 };
 
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	die_with_parent(parent, SIGTERM);
 	setenv("NOTIFY_SOCKET", sys_path("notify"), 1);
 	if (o->preload) {
 		const char *asan = getenv("ASAN_OPTIONS");
@@ -180,6 +181,8 @@ void sys_make_dir(void)
 
 void sys_start_with(const struct sys_options *o)
 {
+	pid_t self = getpid();
+
 	signal(SIGPIPE, SIG_IGN);
 	sys_make_dir();
 	sys_configure(o);
@@ -187,7 +190,7 @@ void sys_start_with(const struct sys_options *o)
 	sys.pid = fork();
 	MUST(sys.pid >= 0);
 	if (!sys.pid)
-		svad_exec(o);
+		svad_exec(o, self);
 	sys.pidfd = sys_pidfd(sys.pid);
 	wait_ready();
 	/* What else svad has to say is not read: its queue is full soon, and that must not hold svad up. */

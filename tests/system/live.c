@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -18,6 +17,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "../child.h"
 
 #define START_MS 30000
 #define STOP_MS 30000
@@ -102,6 +103,7 @@ bool live_start(struct live *live, const char *builddir, const char *libexecdir,
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	char program[4096], config[96];
+	pid_t self = getpid();
 	int notify;
 	bool ok;
 
@@ -126,7 +128,7 @@ bool live_start(struct live *live, const char *builddir, const char *libexecdir,
 	fflush(NULL);
 	live->pid = fork();
 	if (live->pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		die_with_parent(self, SIGTERM);
 		setenv("NOTIFY_SOCKET", addr.sun_path, 1);
 		dup2(STDERR_FILENO, STDOUT_FILENO);
 		execl(program, program, "--config", config, "--libexec-dir", libexecdir, (char *)NULL);

@@ -29,6 +29,7 @@
 #include <sva/queue.h>
 #include <sva/sva.h>
 
+#include "../child.h"
 #include "random.h"
 
 #define AREA (512u << 10)
@@ -444,7 +445,7 @@ static int child(unsigned d, int tell)
 static int op_fork(unsigned d, bool do_kill)
 {
 	int pipefd[2] = { -1, -1 }, status = 0;
-	pid_t pid;
+	pid_t self = getpid(), pid;
 
 	if (do_kill && pipe2(pipefd, O_CLOEXEC) < 0)
 		return -errno;
@@ -452,7 +453,7 @@ static int op_fork(unsigned d, bool do_kill)
 	if (pid == 0) {
 		struct rlimit none = { 0, 0 };
 
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		die_with_parent(self, SIGKILL);
 		setrlimit(RLIMIT_CORE, &none);
 		close(w.fd);
 		_exit(child(d, pipefd[1]));

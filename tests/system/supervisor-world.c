@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -17,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../child.h"
 #include "supervisor-world.h"
 #include "tap.h"
 
@@ -143,6 +143,7 @@ void forget_log(void)
 void start(void)
 {
 	char program[512], pid[32];
+	pid_t self = getpid();
 	int log[2];
 
 	ck_assert_int_eq(pipe2(log, O_CLOEXEC), 0);
@@ -152,7 +153,7 @@ void start(void)
 	W.pid = fork();
 	ck_assert_int_ge(W.pid, 0);
 	if (W.pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		die_with_parent(self, SIGKILL);
 		dup2(log[1], STDERR_FILENO);
 		if (W.stderr_path)
 			dup2(open(W.stderr_path, O_WRONLY | O_CLOEXEC), STDERR_FILENO);

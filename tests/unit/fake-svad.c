@@ -36,7 +36,7 @@ struct fake_fd {
 	unsigned held_fds;
 };
 
-enum command { C_QUIT, C_DOWN, C_UP, C_DROP, C_RELEASE, C_REVOKE, C_REVOKE_TELL, C_KILL, C_EVENT, C_RAW };
+enum command { C_QUIT, C_SETTLE, C_DOWN, C_UP, C_DROP, C_RELEASE, C_REVOKE, C_REVOKE_TELL, C_KILL, C_EVENT, C_RAW };
 
 struct order {
 	enum command command;
@@ -505,6 +505,8 @@ static bool obey(struct fake *f, const struct order *o)
 	switch (o->command) {
 	case C_QUIT:
 		return false;
+	case C_SETTLE:
+		break;
 	case C_DOWN:
 		close_listener(f);
 		hang_up_all(f, 1u << K_CONN);
@@ -633,6 +635,10 @@ void fake_stop(struct fake *f)
 	rmdir(f->directory);
 }
 
+void fake_settle(struct fake *f)
+{
+	order(f, &(struct order){.command = C_SETTLE});
+}
 void fake_down(struct fake *f)
 {
 	order(f, &(struct order){.command = C_DOWN});

@@ -52,6 +52,7 @@ void fake_start(struct fake *f);
 void fake_stop(struct fake *f);
 
 /* Each returns when the thread has done it. */
+void fake_settle(struct fake *f); /* nothing: but fds that it handed over are closed on its side */
 void fake_down(struct fake *f); /* closes the connections and the listener; devices stay */
 void fake_up(struct fake *f);
 void fake_drop(struct fake *f);	   /* closes the connections only */

@@ -548,6 +548,7 @@ START_TEST(test_fork)
 
 	ck_assert_int_eq(sva_queue_new(bond, 4, &queue), 0);
 	ck_assert_int_eq(pipe2(hold, O_CLOEXEC), 0);
+	fake_settle(&fake); /* else the child had its copies of what it handed to us */
 	pid = fork();
 	if (pid == 0) {
 		close(hold[1]);
