@@ -319,6 +319,7 @@ int broker_init(struct broker *broker, int chan)
 	}
 	wire_arena_init(&broker->arena, arena, ARENA_SIZE);
 	list_init(&broker->info_waiters);
+	list_init(&broker->probe_waiters);
 	list_init(&broker->client_list);
 	list_init(&broker->bond_list);
 	list_init(&broker->device_list);

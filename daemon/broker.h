@@ -45,6 +45,7 @@ struct broker {
 	struct backend *backend;
 	struct svab_info backend_info;
 	struct list info_waiters; /* requests that wait for backend_info (struct stats_op) */
+	struct list probe_waiters; /* requests that wait for the supervisor's look at vfio devices (rpc_probe.c) */
 
 	struct idmap users; /* by uid */
 	struct idmap clients; /* by id */

@@ -14,6 +14,7 @@
 
 #include "broker_run.h"
 #include "log.h"
+#include "rpc.h"
 #include "sandbox.h"
 
 static struct broker broker;
@@ -51,6 +52,9 @@ static void handle(const struct chan_hdr *hdr, const char *payload, size_t len, 
 		break;
 	case CHAN_RELOAD_RESULT:
 		broker_reloaded(&broker, (int)hdr->arg, payload);
+		break;
+	case CHAN_PROBE_RESULT:
+		rpc_probed(&broker, (int)hdr->arg, payload, len);
 		break;
 	case CHAN_SHUTDOWN:
 		broker_shutdown(&broker, hdr->arg);

@@ -22,6 +22,7 @@ enum chan_type {
 	CHAN_LISTEN = 4, /* two fds: listening client socket, listening admin socket */
 	CHAN_RELOAD_RESULT = 5, /* arg: 0 or errno; payload: text; answers CHAN_RELOAD */
 	CHAN_INFO = 6, /* payload: struct chan_info */
+	CHAN_PROBE_RESULT = 7, /* arg: 0 and struct vfio_report as far as it is used, or errno and text; answers every CHAN_PROBE sent so far */
 
 	/* broker, simdev -> supervisor */
 	CHAN_READY = 16,
@@ -31,6 +32,7 @@ enum chan_type {
 	CHAN_STATUS = 19, /* payload: one line for sd_notify STATUS= */
 	CHAN_RELOAD = 20, /* an administrator asks to reload */
 	CHAN_CONFIG_ACK = 21, /* arg: sequence number << 32 | errno; payload: text when refused */
+	CHAN_PROBE = 23, /* look at the devices that are bound to vfio */
 	CHAN_DONE = 22, /* arg: bonds that would not drain; payload: text naming them, a line each */
 };
 

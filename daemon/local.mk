@@ -21,7 +21,10 @@ libsvad_common_la_SOURCES = \
 	daemon/log.c \
 	daemon/log.h \
 	daemon/policy.c \
-	daemon/policy.h
+	daemon/policy.h \
+	daemon/vfio.c \
+	daemon/vfio.h \
+	daemon/vfio_abi.h
 libsvad_common_la_CFLAGS = $(AM_CFLAGS) $(INIH_CFLAGS) $(LIBSYSTEMD_CFLAGS)
 libsvad_common_la_LIBADD = $(INIH_LIBS) $(LIBSYSTEMD_LIBS)
 libsvad_common_la_LDFLAGS =
@@ -39,6 +42,7 @@ svad_SOURCES = \
 	daemon/supervisor.h \
 	daemon/supervisor_child.c \
 	daemon/supervisor_private.h \
+	daemon/supervisor_probe.c \
 	daemon/supervisor_reload.c \
 	daemon/supervisor_stop.c
 svad_CFLAGS = $(AM_CFLAGS) $(LIBSYSTEMD_CFLAGS)
@@ -73,6 +77,7 @@ svad_broker_SOURCES = \
 	daemon/rpc.h \
 	daemon/rpc_admin.c \
 	daemon/rpc_client.c \
+	daemon/rpc_probe.c \
 	daemon/sandbox.c \
 	daemon/sandbox.h \
 	daemon/stats.c \

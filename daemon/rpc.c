@@ -32,6 +32,7 @@ static const struct method {
 	{ SVAD__V1__REQUEST__BODY_RESET_DEVICE, ADMIN, false, rpc_reset_device },
 	{ SVAD__V1__REQUEST__BODY_WATCH, ADMIN, false, rpc_watch },
 	{ SVAD__V1__REQUEST__BODY_RELOAD, ADMIN, false, rpc_reload },
+	{ SVAD__V1__REQUEST__BODY_PROBE_HARDWARE, ADMIN, false, rpc_probe_hardware },
 };
 
 static const struct method *method_find(Svad__V1__Request__BodyCase body)

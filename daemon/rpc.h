@@ -24,6 +24,9 @@ void rpc_revoke(struct conn *conn, const Svad__V1__Request *request);
 void rpc_reset_device(struct conn *conn, const Svad__V1__Request *request);
 void rpc_watch(struct conn *conn, const Svad__V1__Request *request);
 void rpc_reload(struct conn *conn, const Svad__V1__Request *request);
+void rpc_probe_hardware(struct conn *conn, const Svad__V1__Request *request);
+/* The supervisor's CHAN_PROBE_RESULT: answers everybody who waits. */
+void rpc_probed(struct broker *broker, int error, const void *payload, size_t len);
 
 /* Figures are the backend's: whoever shows them has them fetched first. answer is called once, with what was asked, unless the connection
  * closes before. */

@@ -213,6 +213,9 @@ static void handle(struct child *c, const struct chan_hdr *hdr, char *buf, ssize
 		case CHAN_RELOAD:
 			reload_ask(s, true);
 			return;
+		case CHAN_PROBE:
+			probe_ask(s);
+			return;
 		case CHAN_CONFIG_ACK:
 			reload_ack(s, (uint32_t)(hdr->arg >> 32), (int)(hdr->arg & 0x7fffffff),
 				   payload_text(buf, len));

@@ -45,6 +45,17 @@ enum phase {
 	PHASE_DONE,
 };
 
+struct vfio_report;
+
+/* The look at vfio devices that is under way. */
+struct probe {
+	pid_t pid; /* 0: none */
+	int fd;	   /* its pipe; -1: none, or nobody waits for it any more */
+	size_t have;
+	struct vfio_report *report;
+	uint64_t deadline_ns;
+};
+
 struct supervisor {
 	const struct supervisor_args *args;
 	struct config *config;
@@ -72,9 +83,18 @@ struct supervisor {
 		bool again;	/* asked for once more meanwhile */
 		unsigned asked_again;
 	} reload;
+	struct probe probe;
 };
 
 uint64_t now_ns(void);
+
+/* supervisor_probe.c */
+void probe_init(struct supervisor *s);
+void probe_ask(struct supervisor *s);
+void probe_read(struct supervisor *s); /* its pipe is readable */
+void probe_reap(struct probe *p);
+void probe_tick(struct supervisor *s, uint64_t now);
+void probe_deinit(struct supervisor *s);
 
 /* supervisor_child.c */
 void child_init(struct child *c, struct supervisor *s, enum child_kind kind);
