@@ -94,7 +94,7 @@ struct svab_device_desc {
  *	the device reset, or the process vouched for it) and detached from the IOMMU.
  * @reset: Make the whole device idle, whatever it takes. Returns as @stop does; every PASID is
  *	stopped afterwards and forgotten by the hardware, and @unbind is still called for each.
- *	No bind and no stop runs meanwhile.
+ *	No bind runs meanwhile. A stop may, and returns soon once the device is reset.
  *	A reset that returns 0 counts as %SVAB_PASID_FLUSHED. NULL: cannot be reset.
  * @mmap: Tell where the portal of @pasid is. Called once, right after @bind. NULL: no portals.
  * @busy: Is work of @pasid visibly outstanding? Asked when a process vouches for a stopped device.
