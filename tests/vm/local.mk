@@ -1,2 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The VM tier: ./bootstrap check-vm.
+# The VM tier: ./bootstrap check-vm (doc/vm.md).
+
+EXTRA_DIST += \
+	tests/vm/devicetree \
+	tests/vm/kernel \
+	tests/vm/kernel-7.2.config \
+	tests/vm/kernel-debug.config \
+	tests/vm/kernel.config \
+	tests/vm/machine.dtso \
+	tests/vm/machine.sh
