@@ -66,23 +66,4 @@ int svab_flush(struct svab_flush *flush, u32 pasid, ktime_t deadline);
 int svab_flush_detach(struct svab_flush *flush, struct device *dev, struct iommu_sva *handle,
 		      u32 pasid, ktime_t deadline, bool *detached);
 
-/**
- * svab_flush_hold() - no page request is handled until svab_flush_release()
- * @flush: from svab_flush_probe(); NULL: -EOPNOTSUPP
- * @pasid: about to be detached although its device goes on
- * @deadline: CLOCK_MONOTONIC
- *
- * Detaching frees what a queued page request of the PASID points at, so there must be none, and
- * none may come meanwhile. Holds for all devices of the IOMMU: keep it short. Several may hold.
- *
- * Return: 0: held, and no page request of @pasid is queued. -ETIMEDOUT, -EOPNOTSUPP: not held.
- */
-int svab_flush_hold(struct svab_flush *flush, u32 pasid, ktime_t deadline);
-
-/**
- * svab_flush_release() - page requests are handled again
- * @flush: as given to svab_flush_hold(), which returned 0
- */
-void svab_flush_release(struct svab_flush *flush);
-
 #endif /* SVAB_FLUSH_H */
