@@ -384,7 +384,7 @@ static void sim_down(struct backend_sim *s)
 	s->b.handler->down(s->b.userdata);
 }
 
-int backend_sim_attach(struct backend *backend, int fd, uint64_t generation)
+static int sim_attach(struct backend *backend, int fd, uint64_t generation)
 {
 	struct backend_sim *s = sim_of(backend);
 	int r;
@@ -513,6 +513,7 @@ static void sim_free(struct backend *b)
 
 static const struct backend_ops sim_ops = {
 	.name = "sim",
+	.attach = sim_attach,
 	.ctx_create = sim_ctx_create,
 	.ctx_grant = sim_ctx_grant,
 	.ctx_revoke_grant = sim_ctx_revoke_grant,

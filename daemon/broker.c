@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backend_kmod.h"
 #include "bond.h"
 #include "broker_run.h"
 #include "client.h"
@@ -124,6 +125,9 @@ int broker_configure(struct broker *broker, int fd, uint64_t seq)
 	config_free(broker->config);
 	broker->config = config;
 	log_set_level(config->log_level);
+	if (first && config->backend == BACKEND_KMOD)
+		return backend_kmod_new(&broker->loop, NULL, &broker_backend_handler, broker,
+					&broker->backend);
 	if (first)
 		return backend_sim_new(&broker->loop, &broker_backend_handler, broker, &broker->backend);
 	broker->counters.reloads++;

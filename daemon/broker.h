@@ -58,6 +58,7 @@ struct broker {
 	struct list watchers; /* administrators that watch */
 	uint64_t last_client_id, last_grant_id;
 	uint32_t generation; /* of the last listing: what a listing did not name is gone */
+	uint32_t device_walk; /* the same for devices, which are named without a listing too */
 	unsigned n_conns;
 	unsigned n_draining, n_quarantined;
 
@@ -84,6 +85,5 @@ void broker_maybe_done(struct broker *broker);
 
 extern const struct backend_handler broker_backend_handler;
 int backend_sim_new(uv_loop_t *loop, const struct backend_handler *handler, void *userdata, struct backend **ret);
-int backend_sim_attach(struct backend *backend, int fd, uint64_t generation); /* takes fd */
 
 #endif

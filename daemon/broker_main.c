@@ -19,6 +19,7 @@
 
 static struct broker broker;
 static int exit_code;
+static uv_work_t threads;
 
 static void handle(const struct chan_hdr *hdr, const char *payload, size_t len, int fds[CHAN_MAX_FDS])
 {
@@ -45,10 +46,10 @@ static void handle(const struct chan_hdr *hdr, const char *payload, size_t len, 
 	case CHAN_BACKEND:
 		if (!broker.backend || fds[0] < 0)
 			break;
-		r = backend_sim_attach(broker.backend, fds[0], hdr->arg);
+		r = broker.backend->ops->attach(broker.backend, fds[0], hdr->arg);
 		fds[0] = -1;
 		if (r < 0)
-			log_err("Cannot use the device backend's socket: %s", uv_strerror(r));
+			log_err("Cannot use the device backend: %s", uv_strerror(r));
 		break;
 	case CHAN_RELOAD_RESULT:
 		broker_reloaded(&broker, (int)hdr->arg, payload);
@@ -64,6 +65,13 @@ static void handle(const struct chan_hdr *hdr, const char *payload, size_t len, 
 			    hdr->type);
 		break;
 	}
+}
+
+/* Threads cannot be made in the sandbox. libuv's are there once it has had any work for them, and wait for
+ * what may take long: the kernel module's reset of a device. */
+static void no_work(uv_work_t *work)
+{
+	(void)work;
 }
 
 static void on_channel(uv_poll_t *poll, int status, int events)
@@ -89,11 +97,12 @@ static void on_channel(uv_poll_t *poll, int status, int events)
 			return;
 		}
 		if (n < 0) {
-			/* The supervisor is gone; nobody will start us again. What is bound is drained all
-			 * the same. */
+			/* The supervisor is gone; nobody will start us again. What is bound to a simulated
+			 * device is drained all the same, for that device goes too. The kernel module's
+			 * bonds are in no need of us: the next svad takes them over. */
 			log_relay_to(-1);
 			uv_poll_stop(poll);
-			if (broker.config)
+			if (broker.config && broker.config->backend == BACKEND_SIM)
 				broker_shutdown(&broker, broker.config->shutdown_deadline_ms);
 			else
 				uv_stop(&broker.loop);
@@ -130,6 +139,8 @@ int main(int argc, char **argv)
 		r = uv_poll_init(&broker.loop, &broker.chan_poll, CHAN_FD);
 	if (r == 0)
 		r = uv_poll_start(&broker.chan_poll, UV_READABLE, on_channel);
+	if (r == 0)
+		r = uv_queue_work(&broker.loop, &threads, no_work, NULL);
 	if (r == 0)
 		r = sandbox_enter(sandbox_broker);
 	if (r < 0) {

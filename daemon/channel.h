@@ -16,7 +16,8 @@
 enum chan_type {
 	/* supervisor -> broker, simdev */
 	CHAN_CONFIG = 1, /* one fd: memfd with config_to_text(); arg: sequence number. The first one comes before all else */
-	CHAN_BACKEND = 2, /* one fd: the broker's or the device's end of their control socket; arg: generation (of simdev). Again whenever the other side was restarted */
+	CHAN_BACKEND = 2, /* one fd: the broker's or the device's end of their control socket; arg: generation (of simdev). Again whenever the other side was
+	                   * restarted. With backend = kmod, to the broker: a control fd of the kernel module */
 	CHAN_SHUTDOWN = 3, /* arg: deadline in ms; broker: drain all, then CHAN_DONE and exit; simdev: exit */
 	/* supervisor -> broker */
 	CHAN_LISTEN = 4, /* two fds: listening client socket, listening admin socket */

@@ -29,15 +29,17 @@ struct device *device_find(struct broker *broker, uint32_t id)
 
 struct device *device_find_name(struct broker *broker, const char *name)
 {
+	struct device *found = NULL;
 	struct list *pos;
 
+	/* One that has gone may still be held while another has come by its name. */
 	list_for_each(pos, &broker->device_list) {
 		struct device *device = container_of(pos, struct device, link);
 
-		if (strcmp(device->info.name, name) == 0)
-			return device;
+		if (strcmp(device->info.name, name) == 0 && (!found || found->info.state == SVAB_DEV_GONE))
+			found = device;
 	}
-	return NULL;
+	return found;
 }
 
 struct device *device_update(struct broker *broker, const struct svab_dev_info *info)
@@ -55,7 +57,7 @@ struct device *device_update(struct broker *broker, const struct svab_dev_info *
 	device->info.name[sizeof(device->info.name) - 1] = '\0';
 	device->info.bus[sizeof(device->info.bus) - 1] = '\0';
 	device->info.reason[sizeof(device->info.reason) - 1] = '\0';
-	device->generation = broker->generation;
+	device->walk = broker->device_walk;
 	return device;
 }
 
@@ -66,7 +68,7 @@ void device_sweep(struct broker *broker)
 	list_for_each_safe(pos, tmp, &broker->device_list) {
 		struct device *device = container_of(pos, struct device, link);
 
-		if (device->generation == broker->generation)
+		if (device->walk == broker->device_walk)
 			continue;
 		if (device->holds || device->bonds) {
 			device->info.state = SVAB_DEV_GONE;
@@ -75,6 +77,7 @@ void device_sweep(struct broker *broker)
 		list_remove(&device->link);
 		free(device);
 	}
+	broker->device_walk++;
 }
 
 void device_free_all(struct broker *broker)

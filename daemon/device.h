@@ -10,7 +10,7 @@ struct device {
 	struct list link; /* broker->device_list, by id */
 	struct broker *broker;
 	struct svab_dev_info info;
-	uint32_t generation;
+	uint32_t walk; /* of the devices' last naming, broker->device_walk */
 	uint32_t holds; /* grants and bonds: its load */
 	uint32_t bonds, draining, quarantined; /* as the broker's bonds stand; info's figures are as old as the last refresh */
 	bool resetting;
@@ -20,7 +20,7 @@ struct device *device_find(struct broker *broker, uint32_t id);
 struct device *device_find_name(struct broker *broker, const char *name);
 /* Adds or refreshes. NULL: no memory. */
 struct device *device_update(struct broker *broker, const struct svab_dev_info *info);
-/* Forgets devices that the last listing did not name and that nothing holds. */
+/* All devices have been named: what was not is gone, and forgotten once nothing holds it. */
 void device_sweep(struct broker *broker);
 void device_free_all(struct broker *broker);
 

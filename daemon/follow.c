@@ -63,6 +63,7 @@ static void follow_info(void *userdata, const struct svab_info *info)
 {
 	struct broker *broker = userdata;
 
+	device_sweep(broker);
 	/* While a listing is under way the answers would show half of it. */
 	if (broker->backend->is_synced)
 		rpc_figures_ready(broker, info);
@@ -172,7 +173,6 @@ static void follow_synced(void *userdata)
 		else
 			client_maybe_free(client);
 	}
-	device_sweep(broker);
 	if (broker->shutting_down)
 		broker_revoke_all(broker); /* those that the listing has brought */
 	rpc_figures_ready(broker, NULL);
@@ -195,9 +195,11 @@ static void on_bound(struct broker *broker, const struct svab_event *event)
 	struct bond *bond = bond_find(broker, event->bond);
 
 	if (!hold || (!bond && bond_new(broker, device, event->bond, event->pasid, &bond) < 0)) {
-		/* Nothing that we granted, or no memory to follow it: it must not live on unfollowed. */
-		log_err("Bond %llu is none that was granted; it is revoked", (unsigned long long)event->bond);
-		broker->backend->ops->bond_revoke(broker->backend, event->bond, SVAB_CAUSE_POLICY);
+		/* Nothing that we granted, or no memory to follow it: it must not live on unfollowed. Or it
+		 * has come and gone between a loss of events and the listing: then there is no more to it. */
+		if (broker->backend->ops->bond_revoke(broker->backend, event->bond, SVAB_CAUSE_POLICY) <= 0)
+			log_err("Bond %llu is none that was granted; it is revoked",
+				(unsigned long long)event->bond);
 		return;
 	}
 	hold->generation = ctx->generation = bond->generation = broker->generation;
@@ -213,7 +215,8 @@ static void on_unref(struct broker *broker, const struct svab_event *event)
 	struct device *device = device_find(broker, event->device);
 	struct hold *hold = ctx && device ? ctx_find_hold(ctx, device) : NULL;
 
-	if (hold)
+	/* A later grant's hold is none of this event's business. */
+	if (hold && (!event->grant || hold->grant == event->grant))
 		hold_free(hold);
 }
 

@@ -41,6 +41,8 @@ svad_SOURCES = \
 	daemon/supervisor.c \
 	daemon/supervisor.h \
 	daemon/supervisor_child.c \
+	daemon/supervisor_kmod.c \
+	daemon/supervisor_kmod.h \
 	daemon/supervisor_private.h \
 	daemon/supervisor_probe.c \
 	daemon/supervisor_reload.c \
@@ -51,6 +53,8 @@ svad_LDADD = libsvad-common.la $(LIBSYSTEMD_LIBS)
 pkglibexec_PROGRAMS += svad-broker
 svad_broker_SOURCES = \
 	daemon/backend.h \
+	daemon/backend_kmod.c \
+	daemon/backend_kmod.h \
 	daemon/backend_sim.c \
 	daemon/bond.c \
 	daemon/bond.h \

@@ -39,7 +39,7 @@ static const int both[] = {
 	SANDBOX_END,
 };
 
-/* One thread; sockets made by accept and socketpair; processes followed. */
+/* No thread beyond those that it has; sockets made by accept and socketpair; processes followed. */
 const int sandbox_broker[] = {
 	SCMP_SYS(accept), SCMP_SYS(epoll_create1), SCMP_SYS(pidfd_open),
 	SANDBOX_END,

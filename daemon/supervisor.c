@@ -10,6 +10,7 @@
 
 #include "log.h"
 #include "notify.h"
+#include "supervisor_kmod.h"
 #include "supervisor_private.h"
 
 #define TURN_NS NS_PER_S /* the loop comes round at least so often */
@@ -30,18 +31,25 @@ void supervisor_child_ready(struct child *c)
 
 	log_debug("%s (pid %d) is ready", c->name, c->pid);
 	c->early_deaths = 0;
-	if (s->phase != PHASE_RUN || !s->child[CHILD_BROKER].ready || !s->child[CHILD_SIMDEV].ready)
+	if (s->phase != PHASE_RUN || !s->child[CHILD_BROKER].ready ||
+	    (s->config->backend == BACKEND_SIM && !s->child[CHILD_SIMDEV].ready))
 		return;
 	if (s->announced) {
 		notify_status("%s runs again", c->name);
+		log_info("%s (pid %d) runs again and serves", c->name, c->pid);
 		return;
 	}
 	s->announced = true;
 	notify_ready();
 	notify_status("ready");
-	log_write(LOG_INFO, SVAD_MSG_STARTED,
-		  "ready: clients at %s, administrators at %s, simulated devices: %zu", s->config->socket,
-		  s->config->admin_socket, s->config->n_devices);
+	if (s->config->backend == BACKEND_KMOD)
+		log_write(LOG_INFO, SVAD_MSG_STARTED,
+			  "ready: clients at %s, administrators at %s, devices of the kernel module",
+			  s->config->socket, s->config->admin_socket);
+	else
+		log_write(LOG_INFO, SVAD_MSG_STARTED,
+			  "ready: clients at %s, administrators at %s, simulated devices: %zu",
+			  s->config->socket, s->config->admin_socket, s->config->n_devices);
 }
 
 void supervisor_fail(struct supervisor *s)
@@ -191,22 +199,25 @@ static int prepare(struct supervisor *s, char **ret_why)
 {
 	int r;
 
-	if (s->config->backend != BACKEND_SIM) {
-		*ret_why = strdup("backend = kmod in [daemon] is not supported by this build: the kernel "
-				  "module's backend is not part of it "
-				  "yet; set backend = sim");
-		return -EOPNOTSUPP;
-	}
 	r = catch_signals(s);
 	if (r < 0)
 		return r;
 	r = spawn_user_find(s->config->user, &s->user, ret_why);
 	if (r < 0)
 		return r;
+	if (s->config->backend == BACKEND_KMOD) {
+		/* Each broker gets a control fd of its own; this one tells whether there will be any. */
+		r = kmod_control_open(KMOD_DEVICE, ret_why);
+		if (r < 0)
+			return r;
+		close(r);
+	}
 	r = listeners_open(&s->listeners, s->config, ret_why);
 	if (r < 0)
 		return r;
 	for (int i = 0; i < N_CHILDREN; i++) { /* the device first: the broker finds it there */
+		if (i == CHILD_SIMDEV && s->config->backend != BACKEND_SIM)
+			continue;
 		if (!s->child[i].path)
 			return -ENOMEM;
 		r = child_start(&s->child[i], ret_why);

@@ -13,6 +13,7 @@
 
 #include "log.h"
 #include "notify.h"
+#include "supervisor_kmod.h"
 #include "supervisor_private.h"
 
 #define ALIVE_LONG_NS                                                                                        \
@@ -117,6 +118,25 @@ int child_send_config(struct child *c, const struct config *config, uint32_t seq
 	return r;
 }
 
+/* A broker that is new gets a way to the kernel module, which has kept all that the last one had. */
+static void link_module(struct child *broker)
+{
+	char *why = NULL;
+	int fd;
+
+	if (broker->fd < 0)
+		return;
+	fd = kmod_control_open(KMOD_DEVICE, &why);
+	if (fd < 0) {
+		log_err("%s", why ? why : strerror(-fd));
+		free(why);
+		child_kill(broker, "has no kernel module to work with");
+		return;
+	}
+	child_send(broker, CHAN_BACKEND, 0, NULL, 0, &fd, 1);
+	close(fd);
+}
+
 /* A new control socket between broker and device, whenever one of them is new. The other keeps all that it
  * has. */
 static void link_children(struct supervisor *s)
@@ -174,7 +194,10 @@ int child_start(struct child *c, char **ret_why)
 	r = tell_all(c);
 	if (r < 0 && r != -EPIPE)
 		child_kill(c, "cannot be told its settings");
-	link_children(c->s);
+	if (c->s->config->backend == BACKEND_KMOD)
+		link_module(c);
+	else
+		link_children(c->s);
 	return 0;
 }
 

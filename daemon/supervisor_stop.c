@@ -57,8 +57,10 @@ void stop_begin(struct supervisor *s)
 		s->drained_known = true;
 	else
 		log_write(LOG_WARNING, SVAD_MSG_UNDRAINED,
-			  "the broker is not running, so nothing can be drained in order; the device ends "
-			  "all bonds");
+			  "the broker is not running, so nothing can be drained in order; %s",
+			  s->config->backend == BACKEND_KMOD
+				  ? "the kernel module drains each bond when its process ends or lets go"
+				  : "the device ends all bonds");
 	stop_device(s);
 }
 

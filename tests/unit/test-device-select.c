@@ -198,18 +198,29 @@ END_TEST
 
 START_TEST(test_listing)
 {
-	struct device *kept;
+	struct device *kept, *again;
 
 	add("a", 0, 0, -1, 1, 0);
 	kept = add("b", 0, 0, -1, 1, 1);
-	broker.generation++;
+	device_sweep(&broker); /* both were named */
+	ck_assert_ptr_nonnull(device_find_name(&broker, "a"));
 	add("c", 0, 0, -1, 1, 0);
-	device_sweep(&broker); /* a is forgotten; b is held by somebody, and gone */
+	device_sweep(&broker); /* only c was: a is forgotten; b is held by somebody, and gone */
 	ck_assert_ptr_null(device_find_name(&broker, "a"));
 	ck_assert_ptr_eq(device_find_name(&broker, "b"), kept);
 	ck_assert_int_eq((int)kept->info.state, SVAB_DEV_GONE);
 	ck_assert_str_eq(best(0, 0, -1), "c");
 	ck_assert_ptr_eq(device_find(&broker, kept->info.id), kept);
+	/* It is plugged in again while its old self is still held: the name is the new one's. */
+	again = add("b", 0, 0, -1, 1, 0);
+	ck_assert_ptr_ne(again, kept);
+	ck_assert_ptr_eq(device_find_name(&broker, "b"), again);
+	kept->holds = 0;
+	device_update(&broker, &again->info);
+	device_sweep(&broker);
+	ck_assert_ptr_null(device_find_name(&broker, "c"));
+	ck_assert_ptr_eq(device_find_name(&broker, "b"), again);
+	ck_assert_uint_eq(again->walk + 1, broker.device_walk);
 }
 END_TEST
 
