@@ -76,7 +76,7 @@ compile_and_run() {
 	# shellcheck disable=SC2086
 	${CC:-cc} -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror ${SVAD_VARIANT_CFLAGS-} -I"$work/stage$includedir" -x c "$1" -x none \
 		-L"$work/stage$libdir" -Wl,-rpath,"$work/stage$libdir" -lsvaclient -pthread -o "$program" &&
-		timeout 60 ./with-daemon "$program"
+		timeout 1200 ./with-daemon "$program"
 }
 
 commands_run() {
@@ -84,7 +84,7 @@ commands_run() {
 
 	while IFS= read -r line; do
 		r=0
-		PATH=$SVAD_BUILDDIR:$PATH timeout 30 bash -c "$line" </dev/null || r=$?
+		PATH=$SVAD_BUILDDIR:$PATH timeout 120 bash -c "$line" </dev/null || r=$?
 		echo "status $r: $line"
 		((r == 2 || r == 3 || r > 5)) && return 1
 	done
@@ -103,7 +103,7 @@ for block in "$work"/blocks/*.txt; do
 	elif grep -qE '^[^#]*(^|[ /])svad --' "$block"; then
 		sed -nE -e "s,/etc/svad,$work/stage$sysconfdir,g" -e 's/--check//' -e 's/^[[:space:]]*([$#] )?([^#]*svad --.*)$/\2 --check/p' \
 			"$block" >"$work/commands"
-		PATH=$SVAD_BUILDDIR:$PATH timeout 30 bash -e "$work/commands" >"$work/out" 2>&1 </dev/null
+		PATH=$SVAD_BUILDDIR:$PATH timeout 120 bash -e "$work/commands" >"$work/out" 2>&1 </dev/null
 		result $? "$name: the svad commands are understood" "$work/out"
 	elif grep -qE '^[[:space:]]*([$#] )?svadctl ' "$block"; then
 		# endless commands are cut short by what they offer themselves; a comment after a command is none of it

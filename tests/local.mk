@@ -60,7 +60,12 @@ test_wire_CFLAGS = $(TEST_CFLAGS)
 test_wire_LDADD = $(TEST_LIBS) libsvadproto.la $(PROTOBUF_C_LIBS)
 
 UNIT_TESTS += test-lib
-test_lib_SOURCES = tests/unit/test-lib.c tests/unit/fake-svad.c tests/unit/fake-svad.h
+test_lib_SOURCES = \
+	tests/unit/fake-svad.c \
+	tests/unit/fake-svad.h \
+	tests/unit/lib-world.c \
+	tests/unit/lib-world.h \
+	tests/unit/test-lib.c
 test_lib_CPPFLAGS = $(TEST_CPPFLAGS)
 test_lib_CFLAGS = $(TEST_CFLAGS)
 test_lib_LDADD = $(TEST_LIBS) libsvaclient.la libsvadproto.la $(PROTOBUF_C_LIBS)

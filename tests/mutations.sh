@@ -5,7 +5,7 @@
 set -u
 
 list=$SVAD_SRCDIR/tests/mutations.list
-limit=120
+limit=300
 n=0
 
 if [[ ! -e $SVAD_BUILDDIR/config.status ]] || ! "$SVAD_BUILDDIR/config.status" --config | grep -q -e --enable-mutations; then
@@ -20,9 +20,12 @@ fi
 
 # run NAME TEST [CASE...]: the test's own output becomes comments
 run() {
-	local mutation=$1 program=$2
+	local mutation=$1 program=$2 patience=6
+
+	# what a mutation keeps from coming is not waited for as long as what must come
+	[[ -n $mutation ]] && patience=1
 	shift 2
-	SVAD_MUTATION=$mutation timeout --kill-after=5 "$limit" "$SVAD_BUILDDIR/$program" "$@" 2>&1 </dev/null |
+	SVAD_MUTATION=$mutation SVAD_TEST_PATIENCE=$patience timeout --kill-after=5 "$limit" "$SVAD_BUILDDIR/$program" "$@" 2>&1 </dev/null |
 		sed 's/^/# /'
 	return "${PIPESTATUS[0]}"
 }

@@ -21,7 +21,7 @@
 /* Check has no skip: a test that skips fails with this in front of its message, and the printing process knows. */
 #define SKIP_MARK "@skip@"
 
-#define LEFTOVER_GRACE_MS 5000
+#define LEFTOVER_GRACE_MS 20000
 
 struct counts {
 	unsigned printed, failed;
@@ -51,6 +51,11 @@ unsigned tap_scale(unsigned full)
 unsigned tap_slow(void)
 {
 	return env_number("CK_TIMEOUT_MULTIPLIER", 1);
+}
+
+unsigned tap_patience(void)
+{
+	return env_number("SVAD_TEST_PATIENCE", 6) * tap_slow();
 }
 
 const char *tap_builddir(void)

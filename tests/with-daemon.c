@@ -30,7 +30,7 @@
 
 #define NOT_READY 97
 #define ENDED_BADLY 98
-#define WAIT_MS 30000
+#define WAIT_MS 60000
 
 static char dir[] = "/tmp/svad-test.XXXXXX";
 

@@ -19,7 +19,7 @@
 #include "../child.h"
 #include "harness.h"
 
-#define WAIT_MS 20000
+#define WAIT_MS 10000
 #define BYSTANDER_BYTES (256u << 10)
 
 int say_sock = -1;

@@ -16,7 +16,7 @@
 #include "../../proto/simwire.h"
 #include "harness.h"
 
-#define WAIT_MS 20000
+#define WAIT_MS 10000
 
 /* ---- the broker's wire -------------------------------------------------------------------------------- */
 

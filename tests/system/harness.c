@@ -23,21 +23,21 @@
 
 #include "../child.h"
 
-#define WAIT_MS 20000
+#define WAIT_MS 10000
 
 struct sys sys = { .pidfd = -1, .notify = -1, .admin = -1, .watch = -1, .fault = -1 };
 static char fault_answer[20000];
 
 int sys_ms(int ms)
 {
-	return ms * (int)tap_slow();
+	return ms * (int)tap_patience();
 }
 
 void sys_test(Suite *suite, const char *name, const TTest *test)
 {
 	TCase *c = tcase_create(name);
 
-	tcase_set_timeout(c, 60);
+	tcase_set_timeout(c, 300);
 	tcase_add_test(c, test);
 	suite_add_tcase(suite, c);
 }

@@ -70,7 +70,7 @@ pid_t sys_simdev(void);
 unsigned sys_fds(pid_t pid);
 void sys_await_exit(int pidfd); /* readable within the time, else fails */
 int sys_pidfd(pid_t pid);
-int sys_ms(int ms); /* times how slow this run is */
+int sys_ms(int ms); /* times tap_patience(): for what must come */
 uint64_t sys_now_ns(void);
 
 /* Adds a case of one test. */

@@ -20,9 +20,9 @@
 
 #include "../child.h"
 
-#define START_MS 30000
-#define STOP_MS 30000
-#define CALL_MS 30000
+#define START_MS 60000
+#define STOP_MS 60000
+#define CALL_MS 60000
 
 uint64_t live_now_ns(void)
 {

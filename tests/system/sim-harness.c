@@ -39,15 +39,15 @@ static uint64_t now_ms(void)
 	return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
 }
 
-static int ms(unsigned n)
+int h_ms(unsigned n)
 {
-	return (int)(n * tap_slow());
+	return (int)(n * tap_patience());
 }
 
 static void wait_readable(int fd, const char *what)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
-	int r = poll(&p, 1, ms(10000));
+	int r = poll(&p, 1, h_ms(10000));
 
 	ck_assert_msg(r == 1, "nothing came: %s", what);
 }
@@ -448,7 +448,7 @@ void h_submit(struct client *c, const struct sva_demo_desc *desc)
 
 uint32_t h_wait(const struct client *c, struct sva_demo_completion *done)
 {
-	uint64_t end = now_ms() + (uint64_t)ms(20000);
+	uint64_t end = now_ms() + (uint64_t)h_ms(20000);
 	uint32_t status;
 
 	while (!(status = __atomic_load_n(&done->status, __ATOMIC_ACQUIRE))) {

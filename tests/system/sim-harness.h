@@ -9,7 +9,7 @@
 #include "../../client/lib/sva/demo_accel.h"
 #include "../../kmod/svabroker.h"
 
-#define DEADLINE_MS 300u
+#define DEADLINE_MS 600u
 
 /* Starts simdev with these INI lines (devices and such; the fault socket is added). */
 void h_start(const char *config);
@@ -67,6 +67,7 @@ struct sva_demo_desc h_copy(void *dst, const void *src, size_t len);
 pid_t h_fork(void (*fn)(void *arg), void *arg);
 void h_reap(pid_t pid, int status); /* expects this exit status */
 void h_kill(pid_t pid);
+int h_ms(unsigned ms); /* times tap_patience(): for what must come */
 bool h_hup(int fd, int timeout_ms); /* POLLHUP within the time */
 
 #endif

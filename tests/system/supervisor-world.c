@@ -181,7 +181,7 @@ void start(void)
 
 static uint64_t patience(void)
 {
-	return now_ms() + 15000u * tap_slow();
+	return now_ms() + 5000u * tap_patience();
 }
 
 static void receive(struct inbox *in)

@@ -423,7 +423,7 @@ START_TEST(test_bind_quarantined)
 	struct svab_unbind u;
 	uint32_t device;
 
-	begin("[device \"sim0\"]\ndrain_deadline = 100ms\n[device \"sim1\"]\n");
+	begin("[device \"sim0\"]\ndrain_deadline = 600ms\n[device \"sim1\"]\n");
 	raw_open(&raw);
 	raw_bind(&raw, "sim0", &bond);
 	sys_fault_ok("stop sim0 ignore forever");

@@ -331,7 +331,7 @@ START_TEST(test_sigterm_undrainable)
 	char line[64];
 	struct worker w;
 
-	sys_start("[drain]\nshutdown_deadline = 3s\n[device \"sim0\"]\ndrain_deadline = 150ms\n[device \"sim1\"]\n");
+	sys_start("[drain]\nshutdown_deadline = 3s\n[device \"sim0\"]\ndrain_deadline = 600ms\n[device \"sim1\"]\n");
 	worker_start(&w, goes_down_with_it);
 	sys_fault_ok("stop sim0 ignore forever");
 	ck_assert_int_eq(sys_terminate(), 4);

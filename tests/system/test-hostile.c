@@ -15,7 +15,7 @@
 
 #include "harness.h"
 
-#define SHORT_STOP "[device \"sim0\"]\ndrain_deadline = 150ms\n[device \"sim1\"]\n"
+#define SHORT_STOP "[device \"sim0\"]\ndrain_deadline = 600ms\n[device \"sim1\"]\n"
 
 /* A page that comes when nobody provides it: never. Its userfaultfd goes with the process. */
 static void *page_that_never_comes(void)

@@ -142,7 +142,7 @@ START_TEST(test_userfault)
 	if (probe < 0)
 		tap_skip("userfaultfd: %s; run as root, or with vm.unprivileged_userfaultfd = 1", strerror(errno));
 	close(probe);
-	sys_start("[device \"sim0\"]\nengines = 1\ndrain_deadline = 200ms\n[device \"sim1\"]\n");
+	sys_start("[device \"sim0\"]\nengines = 1\ndrain_deadline = 600ms\n[device \"sim1\"]\n");
 	sys_child(&w.child, userfault_client, NULL);
 	worker_parse(&w);
 	/* Linux lets /proc/PID/mem not wait for a userfault: the access fails, as on a page that is not there. Should it wait one day, the
@@ -192,7 +192,7 @@ START_TEST(test_page_that_never_comes)
 	Svad__V1__Reply *reply;
 	struct worker w, next;
 
-	sys_start("[device \"sim0\"]\nengines = 1\ndrain_deadline = 200ms\n[device \"sim1\"]\n");
+	sys_start("[device \"sim0\"]\nengines = 1\ndrain_deadline = 600ms\n[device \"sim1\"]\n");
 	sys_child_inherits(&w.child, blocked_client, &file);
 	worker_parse(&w);
 	slow_file_wait_read();

@@ -32,7 +32,7 @@
 #define ADMIN_IN_FLIGHT 24u
 #define HEAL_MS 50
 #define PATIENCE_MS 60000
-#define REST_MS 20000
+#define REST_MS 60000
 
 /* What the driver itself does. */
 enum driver_op {
@@ -507,7 +507,7 @@ static void expect_rest(const uint64_t before[N_GAUGES], uint64_t after[N_GAUGES
 		give_up("admin socket: %s", strerror(-watch));
 	request.body_case = SVAD__V1__REQUEST__BODY_WATCH;
 	request.watch = &body;
-	if (live_call(watch, &request, 10000, &reply))
+	if (live_call(watch, &request, 60000, &reply))
 		give_up("Watch");
 	for (;;) {
 		unsigned i;
@@ -541,7 +541,7 @@ static uint64_t figure(const char *answer, const char *name)
 static void expect_fds(const char *who, pid_t pid, int fds)
 {
 	struct pollfd p = { .fd = t.live.pidfd, .events = POLLIN };
-	uint64_t deadline = live_now_ns() + (uint64_t)5000 * tap_slow() * 1000000u;
+	uint64_t deadline = live_now_ns() + (uint64_t)10000 * tap_patience() * 1000000u;
 
 	while (live_count_fds(pid) != fds) {
 		if (live_now_ns() > deadline) {
@@ -599,7 +599,7 @@ static pid_t broker_pid(void)
 
 	request.body_case = SVAD__V1__REQUEST__BODY_GET_STATUS;
 	request.get_status = &body;
-	if (live_call(t.admin, &request, 10000, &reply) ||
+	if (live_call(t.admin, &request, 60000, &reply) ||
 	    reply->body_case != SVAD__V1__REPLY__BODY_GET_STATUS)
 		give_up("GetStatus");
 	return reply->get_status->broker_pid;
@@ -675,7 +675,7 @@ static Suite *random_suite(void)
 	Suite *s = suite_create("random");
 	TCase *tc = tcase_create("operations");
 
-	tcase_set_timeout(tc, 240);
+	tcase_set_timeout(tc, 900);
 	tcase_add_test(tc, test_random_operations);
 	suite_add_tcase(s, tc);
 	return s;

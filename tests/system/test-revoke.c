@@ -12,7 +12,7 @@
 #include "../../client/lib/sva/queue.h"
 #include "harness.h"
 
-#define SHORT_STOP "[device \"sim0\"]\ndrain_deadline = 150ms\n[device \"sim1\"]\n"
+#define SHORT_STOP "[device \"sim0\"]\ndrain_deadline = 600ms\n[device \"sim1\"]\n"
 
 static void hold_bond(void *arg)
 {

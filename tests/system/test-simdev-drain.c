@@ -90,7 +90,7 @@ START_TEST(revoked_in_dma)
 		h_revoke(c.bond); /* any two may race: it drains once */
 		ck_assert_uint_eq(h_events_seen(SVAB_EV_STOPPING, c.bond), 1);
 		expect_drain(c.bond, SVAB_CAUSE_ADMIN, device == 1);
-		ck_assert(h_hup(c.fd, 10000 * (int)tap_slow()));
+		ck_assert(h_hup(c.fd, h_ms(10000)));
 		/* The record was written before the stop was acknowledged; nothing comes after. */
 		ck_assert_uint_eq(done->status, SVA_DEMO_ABORTED);
 		ck_assert_uint_eq(written(dst), done->bytes);
@@ -205,7 +205,7 @@ START_TEST(portal_revoked)
 	ck_assert_int_eq(ftruncate(c.portal_fd, 8192), -1); /* sealed */
 	ck_assert_int_eq(fcntl(c.portal_fd, F_ADD_SEALS, F_SEAL_SHRINK), -1);
 	h_revoke(c.bond);
-	ck_assert(h_hup(c.fd, 10000 * (int)tap_slow())); /* STOPPING says that it goes, POLLHUP that it has gone */
+	ck_assert(h_hup(c.fd, h_ms(10000))); /* STOPPING says that it goes, POLLHUP that it has gone */
 	if (!sigsetjmp(jump, 1)) {
 		*(volatile uint32_t *)(c.portal + SVA_DEMO_REG_DOORBELL) = 1;
 		ck_abort_msg("the portal of a revoked bond could be written");
@@ -405,12 +405,12 @@ START_TEST(page_responses)
 
 	/* Late: the request is still in the queue when the device has stopped, and is flushed from there. */
 	h_client(&c, 3, 1);
-	h_fault_ok("delay-response d0 %u 1", DEADLINE_MS * tap_slow() / 2);
+	h_fault_ok("delay-response d0 %u 1", DEADLINE_MS * tap_slow());
 	start_copy(&c, &dst, &done);
 	h_fault_ok("wait d0 busy");
 	h_revoke(c.bond);
 	(void)h_event(SVAB_EV_FLUSHED, c.bond);
-	ck_assert_uint_lt(h_event(SVAB_EV_DRAINED, c.bond).value, DEADLINE_MS * tap_slow() / 2 * 1000000ull);
+	ck_assert_uint_lt(h_event(SVAB_EV_DRAINED, c.bond).value, DEADLINE_MS * tap_slow() * 1000000ull);
 	h_client(&c, 4, 1);
 	poll(NULL, 0, (int)(DEADLINE_MS * tap_slow())); /* past the time of the delayed one: were it left, it would be answered now */
 	/* And in time: just slow. */
@@ -598,7 +598,7 @@ static Suite *drain_suite(void)
 
 		tcase_add_checked_fixture(t, setup, NULL);
 		tcase_add_test(t, cases[i].test);
-		tcase_set_timeout(t, 60);
+		tcase_set_timeout(t, 300);
 		suite_add_tcase(s, t);
 	}
 	return s;

@@ -617,7 +617,7 @@ static Suite *supervisor_suite(void)
 		TCase *tc = tcase_create(cases[i].name);
 
 		tcase_add_checked_fixture(tc, setup, teardown);
-		tcase_set_timeout(tc, 40);
+		tcase_set_timeout(tc, 200);
 		for (size_t j = 0; cases[i].tests[j]; j++)
 			tcase_add_test(tc, *cases[i].tests[j]);
 		suite_add_tcase(s, tc);

@@ -18,62 +18,7 @@
 #include <sva/sva.h>
 
 #include "../../proto/status.h"
-#include "fake-svad.h"
-#include "tap.h"
-
-static struct fake fake;
-
-static int open_fds(void)
-{
-	int n = 0;
-
-	for (int fd = 0; fd < 1024; fd++)
-		n += fcntl(fd, F_GETFD) >= 0;
-	return n;
-}
-
-static int fds_before;
-
-static void setup(void)
-{
-	fds_before = open_fds();
-	fake_start(&fake);
-}
-
-/* Whatever happened, nothing may be left: not here, and not at the device. */
-static void teardown(void)
-{
-	fake_await(&fake, &fake.n_bond_open, 0);
-	fake_await(&fake, &fake.n_ctx_open, 0);
-	fake_stop(&fake);
-	ck_assert_int_eq(open_fds(), fds_before);
-}
-
-static struct sva *connected(int timeout_ms)
-{
-	struct sva *sva = NULL;
-	int r = sva_connect(fake.path, timeout_ms * (int)tap_slow(), &sva);
-
-	ck_assert_msg(r == 0, "%s", sva_strerror(NULL, r));
-	return sva;
-}
-
-static struct sva_bond *bound(struct sva *sva, const char *name)
-{
-	struct sva_bond *bond = NULL;
-	int r = sva_bind(sva, name, &bond);
-
-	ck_assert_msg(r == 0, "%s", sva_strerror(sva, r));
-	return bond;
-}
-
-static void ck_words(struct sva *sva, int r, int expected, const char *words)
-{
-	const char *text = sva_strerror(sva, r);
-
-	ck_assert_int_eq(r, expected);
-	ck_assert_msg(strstr(text, words) != NULL, "\"%s\" says nothing of \"%s\"", text, words);
-}
+#include "lib-world.h"
 
 /* ---- connecting ---- */
 
@@ -93,19 +38,19 @@ START_TEST(test_connect_errors)
 
 	atomic_store(&fake.hello, FAKE_STATUS);
 	atomic_store(&fake.status, SVAD_RESOURCE_EXHAUSTED);
-	ck_words(NULL, sva_connect(fake.path, -1, &sva), -ENOSPC, "(limit bonds_per_client = 3)");
+	ck_words(NULL, sva_connect(fake.path, PATIENT, &sva), -ENOSPC, "(limit bonds_per_client = 3)");
 	atomic_store(&fake.status, SVAD_FAILED_PRECONDITION);
-	ck_words(NULL, sva_connect(fake.path, -1, &sva), -EPROTONOSUPPORT, "the fake refuses");
+	ck_words(NULL, sva_connect(fake.path, PATIENT, &sva), -EPROTONOSUPPORT, "the fake refuses");
 	atomic_store(&fake.hello, FAKE_VERSION);
-	ck_words(NULL, sva_connect(fake.path, -1, &sva), -EPROTONOSUPPORT, "protocol 2.0");
+	ck_words(NULL, sva_connect(fake.path, PATIENT, &sva), -EPROTONOSUPPORT, "protocol 2.0");
 	atomic_store(&fake.hello, FAKE_GARBAGE);
-	ck_words(NULL, sva_connect(fake.path, -1, &sva), -EPROTO, "does not speak");
+	ck_words(NULL, sva_connect(fake.path, PATIENT, &sva), -EPROTO, "does not speak");
 	atomic_store(&fake.hello, FAKE_WRONG);
-	ck_words(NULL, sva_connect(fake.path, -1, &sva), -EPROTO, "does not speak");
+	ck_words(NULL, sva_connect(fake.path, PATIENT, &sva), -EPROTO, "does not speak");
 	atomic_store(&fake.hello, FAKE_NO_FD);
-	ck_words(NULL, sva_connect(fake.path, -1, &sva), -EPROTO, "does not speak");
+	ck_words(NULL, sva_connect(fake.path, PATIENT, &sva), -EPROTO, "does not speak");
 	atomic_store(&fake.hello, FAKE_EOF);
-	ck_words(NULL, sva_connect(fake.path, -1, &sva), -ECONNRESET, "closed the connection");
+	ck_words(NULL, sva_connect(fake.path, PATIENT, &sva), -ECONNRESET, "closed the connection");
 	atomic_store(&fake.hello, FAKE_SILENT);
 	ck_words(NULL, sva_connect(fake.path, 50, &sva), -ETIMEDOUT, "did not answer");
 	ck_assert_ptr_null(sva);
@@ -117,7 +62,7 @@ START_TEST(test_address)
 	struct sva *sva;
 
 	setenv("SVAD_SOCKET", fake.path, 1);
-	ck_assert_int_eq(sva_connect(NULL, -1, &sva), 0);
+	ck_assert_int_eq(sva_connect(NULL, PATIENT, &sva), 0);
 	sva_disconnect(sva);
 	unsetenv("SVAD_SOCKET");
 	setenv("XDG_RUNTIME_DIR", fake.directory, 1);
@@ -131,7 +76,7 @@ END_TEST
 
 START_TEST(test_list)
 {
-	struct sva *sva = connected(2000);
+	struct sva *sva = connected(PATIENT);
 	struct sva_device d[3];
 
 	ck_assert_int_eq(sva_list_devices(sva, NULL, 0), 2);
@@ -148,7 +93,7 @@ END_TEST
 
 START_TEST(test_rpc_garbage)
 {
-	struct sva *sva = connected(2000);
+	struct sva *sva = connected(PATIENT);
 	static const unsigned char unknown_id[] = {0x08, 0x7f};
 
 	atomic_store(&fake.rpc, FAKE_GARBAGE);
@@ -169,13 +114,14 @@ END_TEST
 
 START_TEST(test_rpc_late)
 {
-	struct sva *sva = connected(100);
+	struct sva *sva = connected(PATIENT), *hasty = connected(HASTY);
 
 	atomic_store(&fake.rpc, FAKE_LATE);
-	ck_words(sva, sva_list_devices(sva, NULL, 0), -ETIMEDOUT, "did not answer");
+	ck_words(hasty, sva_list_devices(hasty, NULL, 0), -ETIMEDOUT, "did not answer");
 	fake_release(&fake);
 	atomic_store(&fake.rpc, FAKE_GOOD);
-	ck_assert_int_eq(sva_list_devices(sva, NULL, 0), 2);
+	ck_assert_int_eq(listed(hasty), 2);
+	sva_disconnect(hasty);
 	atomic_store(&fake.rpc, FAKE_EOF); /* a request that the broker dies of is not sent for ever */
 	ck_words(sva, sva_list_devices(sva, NULL, 0), -ECONNRESET, "broke");
 	sva_disconnect(sva);
@@ -191,18 +137,21 @@ START_TEST(test_bind_rpc_errors)
 		{FAKE_WRONG_FD, -EPROTO}, {FAKE_STATUS, -EBUSY}, {FAKE_SILENT, -ETIMEDOUT},
 		{FAKE_LATE, -ETIMEDOUT},
 	};
-	struct sva *sva = connected(150);
+	struct sva *sva = connected(PATIENT), *hasty = connected(HASTY);
 	struct sva_bond *bond = NULL;
 
 	atomic_store(&fake.status, SVAD_FAILED_PRECONDITION);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		atomic_store(&fake.bind_fd, cases[i].how);
-		ck_assert_int_eq(sva_bind(sva, "sim0", &bond), cases[i].error);
+		ck_assert_int_eq(sva_bind(cases[i].error == -ETIMEDOUT ? hasty : sva, "sim0", &bond),
+				 cases[i].error);
 	}
 	fake_release(&fake); /* the ctx of a bind that was given up: nobody takes it, so it is closed */
 	atomic_store(&fake.bind_fd, FAKE_GOOD);
-	bond = bound(sva, "sim0");
+	bond = bound(hasty, "sim0");
 	fake_await(&fake, &fake.n_ctx_open, 1);
+	sva_disconnect(hasty);
+	bond = bound(sva, "sim0");
 	ck_assert_int_eq(sva_unbind(bond, SVA_STATE_NONE), 0);
 	ck_assert_int_eq(
 		sva_bind(sva, "0123456789012345678901234567890123456789012345678901234567890123", &bond),
@@ -222,19 +171,20 @@ START_TEST(test_device_errors)
 		{FAKE_WRONG_FD, 0, -EPROTO},	 {FAKE_SILENT, 0, -ETIMEDOUT},
 		{FAKE_LATE, 0, -ETIMEDOUT},	 {FAKE_EOF, 0, -ENODEV},
 	};
-	struct sva *sva = connected(150);
+	struct sva *sva = connected(PATIENT), *hasty = connected(HASTY);
 	struct sva_bond *bond = NULL;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		atomic_store(&fake.bind, cases[i].how);
 		atomic_store(&fake.device_error, cases[i].result);
-		ck_assert_int_eq(sva_bind(sva, "sim0", &bond), cases[i].error);
+		ck_assert_int_eq(sva_bind(cases[i].error == -ETIMEDOUT ? hasty : sva, "sim0", &bond),
+				 cases[i].error);
 		if (cases[i].how == FAKE_LATE) {
 			fake_release(&fake); /* dropped by the next bind, and with it the bond socket */
 			atomic_store(&fake.bind, FAKE_STALE);
-			bond = bound(sva, "sim0");
+			bond = bound(hasty, "sim0");
 			fake_await(&fake, &fake.n_bond_open, 1);
-			ck_assert_int_eq(sva_unbind(bond, SVA_STATE_NONE), 0);
+			sva_disconnect(hasty);
 		}
 	}
 	atomic_store(&fake.bind, FAKE_GOOD);
@@ -256,7 +206,7 @@ START_TEST(test_not_dumpable)
 			       chown(fake.path, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0))
 		tap_skip("cannot become an ordinary user here");
 	prctl(PR_SET_DUMPABLE, 0);
-	sva = connected(1000);
+	sva = connected(PATIENT);
 	ck_words(sva, sva_bind(sva, "sim0", &bond), -EACCES, "not dumpable");
 	sva_disconnect(sva);
 }
@@ -277,7 +227,7 @@ static void *bind_main(void *arg)
 
 START_TEST(test_racing_binds)
 {
-	struct sva *sva = connected(5000);
+	struct sva *sva = connected(PATIENT);
 	pthread_t t[THREADS];
 	void *bond[THREADS];
 
@@ -318,7 +268,7 @@ static void *churn_main(void *arg)
 
 START_TEST(test_churn)
 {
-	struct sva *sva = connected(5000);
+	struct sva *sva = connected(PATIENT);
 	pthread_t t[4];
 	void *failed;
 
@@ -335,7 +285,7 @@ END_TEST
 START_TEST(test_selector)
 {
 	struct sva_selector s = {.size = sizeof(s), .flags = SVA_SELECT_NUMA, .numa_node = -1};
-	struct sva *sva = connected(2000);
+	struct sva *sva = connected(PATIENT);
 	struct sva_bond *a = bound(sva, "sim0"), *b = NULL, *c = NULL;
 	char name[8];
 
@@ -353,7 +303,7 @@ END_TEST
 
 START_TEST(test_unbind_results)
 {
-	struct sva *sva = connected(2000);
+	struct sva *sva = connected(PATIENT);
 	struct sva_bond *bond = bound(sva, "sim0");
 
 	ck_assert_int_eq(sva_unbind(NULL, SVA_STATE_NONE), -EINVAL);
@@ -377,6 +327,8 @@ START_TEST(test_unbind_results)
 	bond = bound(sva, "sim0");
 	atomic_store(&fake.unbind, FAKE_GARBAGE);
 	ck_assert_int_eq(sva_unbind(bond, SVA_STATE_NONE), -EPROTO);
+	sva_disconnect(sva);
+	sva = connected(HASTY);
 	bond = bound(sva, "sim0");
 	atomic_store(&fake.unbind, FAKE_SILENT);
 	ck_words(sva, sva_unbind(bond, SVA_STATE_NONE), -ETIMEDOUT, "goes on without");
@@ -407,14 +359,14 @@ static void dispatch_until(struct sva *sva, const unsigned *what, unsigned value
 	struct pollfd p = {.fd = sva_fd(sva), .events = POLLIN};
 
 	while (*what != value) {
-		ck_assert_int_eq(poll(&p, 1, 5000 * (int)tap_slow()), 1);
+		ck_assert_int_eq(poll(&p, 1, PATIENT), 1);
 		ck_assert_int_ge(sva_dispatch(sva), 0);
 	}
 }
 
 START_TEST(test_events)
 {
-	struct sva *sva = connected(2000);
+	struct sva *sva = connected(PATIENT);
 	struct sva_bond *bond = bound(sva, "sim0");
 	struct seen seen = {.n = {0}};
 	struct pollfd p = {.fd = sva_fd(sva), .events = POLLIN};
@@ -450,7 +402,7 @@ END_TEST
 
 START_TEST(test_reconnect)
 {
-	struct sva *sva = connected(3000);
+	struct sva *sva = connected(PATIENT);
 	struct sva_bond *bond = bound(sva, "sim0"), *other;
 	struct seen seen = {.n = {0}};
 
@@ -491,14 +443,14 @@ static void *up_main(void *arg)
 
 START_TEST(test_daemon_away)
 {
-	struct sva *sva = connected(300);
+	struct sva *sva = connected(2 * HASTY);
 	pthread_t t;
 
 	fake_down(&fake);
 	ck_words(sva, sva_list_devices(sva, NULL, 0), -ECONNREFUSED, "is it running");
 	sva_disconnect(sva);
 	fake_up(&fake);
-	sva = connected(5000);
+	sva = connected(PATIENT);
 	fake_down(&fake);
 	pthread_create(&t, NULL, up_main, &fake);
 	ck_assert_int_eq(sva_list_devices(sva, NULL, 0), 2); /* waits for it */
@@ -528,7 +480,7 @@ static int in_child(struct sva *sva, struct sva_bond *bond, struct sva_queue *qu
 		return 3;
 	sva_queue_free(queue);
 	sva_disconnect(sva);
-	if (sva_connect(fake.path, -1, &own) < 0) /* one of its own */
+	if (sva_connect(fake.path, PATIENT, &own) < 0) /* one of its own */
 		return 4;
 	if (sva_bind(own, "sim1", &b) < 0 || sva_unbind(b, SVA_STATE_NONE) < 0)
 		return 5;
@@ -538,7 +490,7 @@ static int in_child(struct sva *sva, struct sva_bond *bond, struct sva_queue *qu
 
 START_TEST(test_fork)
 {
-	struct sva *sva = connected(2000);
+	struct sva *sva = connected(PATIENT);
 	struct sva_bond *bond = bound(sva, "sim0");
 	struct sva_queue *queue;
 	int hold[2], status;
@@ -573,7 +525,7 @@ END_TEST
 
 START_TEST(test_queue)
 {
-	struct sva *sva = connected(2000);
+	struct sva *sva = connected(PATIENT);
 	struct sva_bond *bond = bound(sva, "sim0");
 	unsigned char *a = malloc(100000), *b = calloc(1, 100000);
 	struct sva_queue *queue, *second;
@@ -595,7 +547,7 @@ START_TEST(test_queue)
 		struct sva_demo_desc desc = {.op = SVA_DEMO_NOP, .tag = (uint32_t)i};
 
 		ck_assert_int_eq(sva_queue_submit(queue, &desc, &done[i % 4]), 0);
-		ck_assert_int_eq(sva_queue_wait(queue, &done[i % 4], 2000), 0);
+		ck_assert_int_eq(sva_queue_wait(queue, &done[i % 4], PATIENT), 0);
 		ck_assert_uint_eq(done[i % 4].tag, (uint32_t)i);
 	}
 	sva_queue_free(queue);
@@ -634,7 +586,7 @@ static void on_bus(int sig, siginfo_t *info, void *context)
 START_TEST(test_sigbus_chains)
 {
 	struct sigaction action = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO};
-	struct sva *sva = connected(2000);
+	struct sva *sva = connected(PATIENT);
 	struct sva_bond *bond = bound(sva, "sim0");
 	struct sva_queue *queue;
 	volatile char *stranger;
@@ -685,8 +637,8 @@ static Suite *lib_suite(void)
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
 		TCase *tc = tcase_create(tests[i].name);
 
-		tcase_set_timeout(tc, 30);
-		tcase_add_checked_fixture(tc, setup, teardown);
+		tcase_set_timeout(tc, 200);
+		tcase_add_checked_fixture(tc, world_setup, world_teardown);
 		tcase_add_test(tc, tests[i].test);
 		suite_add_tcase(s, tc);
 	}

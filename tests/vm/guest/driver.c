@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Devices and modules as the driver core sees them: what an administrator does with bind, unbind, insmod and rmmod. */
+#include "vm.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define PLATFORM "/sys/bus/platform"
+#define MAX_DEVICES 8
+
+static struct device {
+	char label[32]; /* accel0 */
+	char name[64]; /* 7d000000.accel */
+	char driver[64]; /* svad_accel */
+} devices[MAX_DEVICES];
+static unsigned n_devices;
+
+static bool read_text(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = read(fd, text, size - 1);
+	close(fd);
+	if (n < 0)
+		return false;
+	text[n] = 0;
+	text[strcspn(text, "\n")] = 0;
+	return true;
+}
+
+static bool driver_of(const char *name, char *ret, size_t size)
+{
+	char path[200], target[300];
+	const char *base;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), PLATFORM "/devices/%s/driver", name);
+	n = readlink(path, target, sizeof(target) - 1);
+	if (n < 0)
+		return false;
+	target[n] = 0;
+	base = strrchr(target, '/');
+	snprintf(ret, size, "%.60s", base ? base + 1 : target);
+	return true;
+}
+
+void driver_init(void)
+{
+	DIR *dir = opendir(PLATFORM "/devices");
+	struct dirent *e;
+
+	while (dir && (e = readdir(dir)) != NULL && n_devices < MAX_DEVICES) {
+		struct device *d = &devices[n_devices];
+		char path[400];
+
+		snprintf(path, sizeof(path), PLATFORM "/devices/%.200s/of_node/label", e->d_name);
+		if (!read_text(path, d->label, sizeof(d->label)) || strncmp(d->label, "accel", 5) != 0)
+			continue;
+		snprintf(d->name, sizeof(d->name), "%.63s", e->d_name);
+		if (!driver_of(d->name, d->driver, sizeof(d->driver)))
+			FAIL("no driver has taken %s (%s)", d->label, d->name);
+		n_devices++;
+	}
+	if (dir)
+		closedir(dir);
+	if (!n_devices)
+		FAIL("there is no accelerator in this machine's device tree");
+}
+
+static struct device *find(const char *label)
+{
+	for (unsigned i = 0; i < n_devices; i++)
+		if (strcmp(devices[i].label, label) == 0)
+			return &devices[i];
+	FAIL("there is no %s in this machine's device tree", label);
+}
+
+const char *driver_device(const char *label)
+{
+	return find(label)->name;
+}
+
+bool driver_bound(const char *label)
+{
+	char driver[64];
+
+	return driver_of(find(label)->name, driver, sizeof(driver));
+}
+
+static int change(const char *label, const char *what)
+{
+	const struct device *d = find(label);
+	char path[200];
+
+	snprintf(path, sizeof(path), PLATFORM "/drivers/%s/%s", d->driver, what);
+	return write_file(path, d->name) ? 0 : -errno;
+}
+
+int driver_unbind(const char *label)
+{
+	return change(label, "unbind");
+}
+
+int driver_bind(const char *label)
+{
+	return change(label, "bind");
+}
+
+void driver_restore(void)
+{
+	if (!module_loaded("svabroker"))
+		(void)module_load("svabroker", "");
+	if (!module_loaded("svad_accel"))
+		(void)module_load("svad_accel", "");
+	for (unsigned i = 0; i < n_devices; i++)
+		if (!driver_bound(devices[i].label))
+			(void)driver_bind(devices[i].label);
+}
+
+/* ---- modules ---- */
+
+int module_load(const char *name, const char *params)
+{
+	char path[300];
+	int fd, r;
+
+	snprintf(path, sizeof(path), "%.200s/%s.ko", vm.modules, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = syscall(SYS_finit_module, fd, params, 0) < 0 ? -errno : 0;
+	close(fd);
+	return r;
+}
+
+int module_unload(const char *name)
+{
+	return syscall(SYS_delete_module, name, O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+long module_refs(const char *name)
+{
+	FILE *f = fopen("/proc/modules", "re");
+	char line[512], found[64];
+	long refs = -1, n;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%63s %*u %ld", found, &n) == 2 && strcmp(found, name) == 0)
+			refs = n;
+	if (f)
+		fclose(f);
+	return refs;
+}
+
+bool module_loaded(const char *name)
+{
+	return module_refs(name) >= 0;
+}
