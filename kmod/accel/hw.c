@@ -258,8 +258,8 @@ int accel_close(struct accel *accel, u32 pasid)
  * accel_reset() - every slot is idle and holds no PASID
  * @accel: the accelerator
  *
- * What has a slot keeps it until accel_close(). Not while accel_open(), accel_stop() or
- * accel_close() run.
+ * One at a time. What has a slot keeps it until accel_close(). A stop that is waited for is answered
+ * by it.
  *
  * Return: 0 or a negative error.
  */
@@ -270,13 +270,12 @@ int accel_reset(struct accel *accel)
 	unsigned int slot;
 	int r;
 
-	mutex_lock(&accel->all);
 	/* One that is still out is awaited, not overtaken. */
 	if (readl(ack) == accel->reset_seq)
 		accel_write(accel, SVAD_ACCEL_REG_RESET_SEQ, ++accel->reset_seq);
 	r = accel_await(accel, ack, accel->reset_seq, deadline);
 	if (r)
-		goto out;
+		return r;
 	/* A reset answers every command that was out, so their numbers can go on. */
 	mutex_lock(&accel->lock);
 	for (slot = 0; slot < accel->slot_count; slot++) {
@@ -286,9 +285,7 @@ int accel_reset(struct accel *accel)
 		}
 	}
 	mutex_unlock(&accel->lock);
-out:
-	mutex_unlock(&accel->all);
-	return r;
+	return 0;
 }
 
 /**

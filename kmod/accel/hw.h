@@ -48,7 +48,7 @@ struct accel_slot {
  * @operations: bit (1 << opcode)
  * @engines: engines it has
  * @answered: woken by each interrupt
- * @all: one command to all slots at a time: @reset_seq, @stop_seq
+ * @all: one stop of all slots at a time: @stop_seq
  * @lock: @used, @by_pasid, @slots[].pasid and .faults, @fault_total. A slot's commands are its
  *	holder's alone.
  * @used: slots that are taken
@@ -68,7 +68,7 @@ struct accel {
 	u32 operations;
 	u32 engines;
 	wait_queue_head_t answered;
-	struct mutex all; /* commands to all slots */
+	struct mutex all; /* stop of all slots */
 	struct mutex lock; /* who has which slot */
 	DECLARE_BITMAP(used, SVAD_ACCEL_SLOTS_MAX);
 	struct xarray by_pasid;
