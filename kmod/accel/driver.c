@@ -62,6 +62,8 @@ static void svad_accel_stats(struct device *dev, struct svab_device_stats *stats
 {
 	struct accel *accel = dev_get_drvdata(dev);
 
+	if (!accel_present(accel))
+		return;
 	stats->engines_busy = readl(accel->regs + SVAD_ACCEL_REG_BUSY);
 	stats->jobs = accel_counter(accel, SVAD_ACCEL_REG_JOBS);
 	stats->bytes = accel_counter(accel, SVAD_ACCEL_REG_BYTES);

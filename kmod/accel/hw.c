@@ -40,6 +40,17 @@ static void accel_write(struct accel *accel, u32 reg, u32 value)
 	writel(value, accel->regs + reg);
 }
 
+/**
+ * accel_present() - does the device answer at all?
+ * @accel: the accelerator
+ *
+ * Return: false when its registers are gone: unplugged, or without power.
+ */
+bool accel_present(struct accel *accel)
+{
+	return accel_read(accel, SVAD_ACCEL_REG_MAGIC) == SVAD_ACCEL_MAGIC;
+}
+
 static int accel_await(struct accel *accel, void __iomem *ack, u32 seq, ktime_t deadline)
 {
 	unsigned int us = ACCEL_LOOK_MIN_US;
@@ -47,6 +58,8 @@ static int accel_await(struct accel *accel, void __iomem *ack, u32 seq, ktime_t 
 	for (;;) {
 		bool expired = ktime_after(ktime_get(), deadline);
 
+		if (!accel_present(accel))
+			return -ENODEV;
 		if (readl(ack) == seq)
 			return 0;
 		if (expired)
@@ -98,7 +111,7 @@ static int accel_slot_command(struct accel *accel, unsigned int slot, u32 comman
 	if (!accel_slot_answered(accel, slot)) {
 		int r = accel_slot_await(accel, slot, deadline);
 
-		if (r == -ETIMEDOUT || s->command == command)
+		if (r == -ETIMEDOUT || r == -ENODEV || s->command == command)
 			return r;
 	}
 	s->command = command;
@@ -178,7 +191,7 @@ int accel_open(struct accel *accel, u32 pasid)
 	if (!r)
 		return 0;
 	dev_err(accel->dev, "slot %d cannot be enabled: %d\n", slot, r);
-	if (r != -ETIMEDOUT) {
+	if (r != -ETIMEDOUT && r != -ENODEV) {
 		accel_slot_release(accel, slot);
 		return -EIO;
 	}
@@ -222,7 +235,8 @@ int accel_stop_all(struct accel *accel, ktime_t deadline)
 	int r;
 
 	mutex_lock(&accel->all);
-	if (readl(ack) == accel->stop_seq)
+	if (readl(ack) == accel->stop_seq ||
+	    accel_read(accel, SVAD_ACCEL_REG_STOP_ALL_SEQ) != accel->stop_seq)
 		accel_write(accel, SVAD_ACCEL_REG_STOP_ALL_SEQ, ++accel->stop_seq);
 	r = accel_await(accel, ack, accel->stop_seq, deadline);
 	mutex_unlock(&accel->all);
@@ -270,15 +284,22 @@ int accel_reset(struct accel *accel)
 	unsigned int slot;
 	int r;
 
-	/* One that is still out is awaited, not overtaken. */
-	if (readl(ack) == accel->reset_seq)
+	/* One that is still out is awaited, not overtaken, unless the device has lost it. */
+	if (readl(ack) == accel->reset_seq ||
+	    accel_read(accel, SVAD_ACCEL_REG_RESET_SEQ) != accel->reset_seq)
 		accel_write(accel, SVAD_ACCEL_REG_RESET_SEQ, ++accel->reset_seq);
 	r = accel_await(accel, ack, accel->reset_seq, deadline);
 	if (r)
 		return r;
-	/* A reset answers every command that was out, so their numbers can go on. */
+	/*
+	 * A reset answers every command that was out. A device that was without power has begun to
+	 * count anew.
+	 */
 	mutex_lock(&accel->lock);
 	for (slot = 0; slot < accel->slot_count; slot++) {
+		accel->slots[slot].seq = readl(accel_slot_reg(accel, slot, SVAD_ACCEL_SLOT_SEQ));
+		accel->slots[slot].faults =
+			readl(accel_slot_reg(accel, slot, SVAD_ACCEL_SLOT_FAULT_SEQ));
 		if (accel->slots[slot].pasid == ACCEL_NO_PASID) {
 			accel->slots[slot].pasid = 0;
 			clear_bit(slot, accel->used);
@@ -346,6 +367,8 @@ bool accel_next_fault(struct accel *accel, unsigned int *slot, struct accel_faul
 	bool found = false;
 
 	mutex_lock(&accel->lock);
+	if (!accel_present(accel))
+		goto out;
 	if (!*slot) {
 		u64 total = accel_counter(accel, SVAD_ACCEL_REG_FAULTS);
 

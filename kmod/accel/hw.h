@@ -94,6 +94,7 @@ int accel_stop_all(struct accel *accel, ktime_t deadline);
 int accel_close(struct accel *accel, u32 pasid);
 int accel_reset(struct accel *accel);
 
+bool accel_present(struct accel *accel);
 bool accel_busy(struct accel *accel, u32 pasid);
 int accel_portal(struct accel *accel, u32 pasid, phys_addr_t *ret);
 bool accel_next_fault(struct accel *accel, unsigned int *slot, struct accel_fault *ret);
