@@ -57,12 +57,22 @@ svadctl_SOURCES = \
 	client/ctl/config.c \
 	client/ctl/ctl.h \
 	client/ctl/device.c \
+	client/ctl/device_hw.c \
+	client/ctl/device_hw.h \
 	client/ctl/doctor.c \
 	client/ctl/doctor.h \
-	client/ctl/doctor_probe.c \
+	client/ctl/doctor_config.c \
+	client/ctl/doctor_hardware.c \
+	client/ctl/doctor_iommu.c \
+	client/ctl/doctor_log.c \
+	client/ctl/doctor_sim.c \
+	client/ctl/doctor_vfio.c \
 	client/ctl/drain.c \
+	client/ctl/hw.c \
 	client/ctl/json.c \
 	client/ctl/json.h \
+	client/ctl/machine.c \
+	client/ctl/machine.h \
 	client/ctl/main.c \
 	client/ctl/metrics.c \
 	client/ctl/names.c \
@@ -82,6 +92,8 @@ svadctl_SOURCES = \
 	client/ctl/top_sample.c \
 	client/ctl/units.c \
 	client/ctl/units.h \
+	client/ctl/vfio_text.c \
+	client/ctl/vfio_text.h \
 	client/ctl/watch.c
 svadctl_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 svadctl_LDADD = libsvad-common.la libsvadproto.la $(PROTOBUF_C_LIBS) $(JANSSON_LIBS)

@@ -156,29 +156,36 @@ static void read_pci(const char *dir, struct vfio_facts *f)
 	}
 }
 
-static void read_sysfs(const struct vfio_os *os, const char *cdev, struct vfio_facts *f)
+void vfio_read_device(const char *dir, struct vfio_facts *f)
 {
-	char link[PATH_MAX], dir[PATH_MAX], group[32], *slash;
+	const char *slash = strrchr(dir, '/');
+	char group[32];
 
 	memset(f, 0, sizeof(*f));
-	f->numa_node = f->group = -1;
-	set(f->cdev, sizeof(f->cdev), cdev);
-	snprintf(link, sizeof(link), "%s/sys/class/vfio-dev/%s/device", os->root, cdev);
-	if (!realpath(link, dir)) {
-		snprintf(f->why, sizeof(f->why), "it has gone from sysfs: %s", strerror(errno));
-		return;
-	}
-	slash = strrchr(dir, '/');
 	set(f->name, sizeof(f->name), slash ? slash + 1 : dir);
 	link_name(dir, "driver", f->driver, sizeof(f->driver));
 	link_name(dir, "subsystem", f->bus, sizeof(f->bus));
 	link_name(dir, "iommu", f->iommu, sizeof(f->iommu));
 	link_name(dir, "iommu_group", group, sizeof(group));
-	if (group[0])
-		f->group = atoi(group);
+	f->group = group[0] ? atoi(group) : -1;
 	f->numa_node = read_int(dir, "numa_node", -1);
 	if (!strcmp(f->bus, "pci"))
 		read_pci(dir, f);
+}
+
+static void read_sysfs(const struct vfio_os *os, const char *cdev, struct vfio_facts *f)
+{
+	char link[PATH_MAX], dir[PATH_MAX];
+
+	snprintf(link, sizeof(link), "%s/sys/class/vfio-dev/%s/device", os->root, cdev);
+	if (realpath(link, dir)) {
+		vfio_read_device(dir, f);
+	} else {
+		memset(f, 0, sizeof(*f));
+		f->numa_node = f->group = -1;
+		snprintf(f->why, sizeof(f->why), "it has gone from sysfs: %s", strerror(errno));
+	}
+	set(f->cdev, sizeof(f->cdev), cdev);
 }
 
 /* ---- the kernel ---- */

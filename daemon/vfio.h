@@ -66,6 +66,9 @@ struct vfio_os {
 };
 extern const struct vfio_os vfio_os_linux;
 
+/* What sysfs tells of the device in this directory; cdev, why and what the kernel must be asked for stay empty. */
+void vfio_read_device(const char *dir, struct vfio_facts *ret);
+
 /* Fills the report. ask: of the kernel too, not sysfs alone. 0; -errno when not even sysfs could be read. */
 int vfio_probe(const struct vfio_os *os, bool ask, struct vfio_report *ret);
 

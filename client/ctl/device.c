@@ -5,6 +5,7 @@
 
 #include "../../kmod/svabroker.h"
 #include "ctl.h"
+#include "device_hw.h"
 #include "json.h"
 #include "names.h"
 #include "rpc.h"
@@ -137,7 +138,11 @@ static int show_item(void *userdata, const Svad__V1__Device *d)
 
 	s->found = true;
 	if (s->json) {
-		s->r = json_print(json_device(d), false);
+		json_t *o = json_device(d);
+
+		if (!(d->capabilities & SVAB_DEV_CAP_SIMULATED))
+			device_hw_json(d->name, o);
+		s->r = json_print(o, false);
 		return CTL_OK;
 	}
 	printf("%s%s%s  %s%s%s\n", style_on(STYLE_BOLD), d->name, style_off(STYLE_BOLD),
@@ -152,8 +157,11 @@ static int show_item(void *userdata, const Svad__V1__Device *d)
 		printf("NUMA node      %d\n", d->numa_node);
 	printf("Operations     %s\n", name_operations(d->operations, buf, sizeof(buf)));
 	printf("Capabilities   %s\n", name_capabilities(d->capabilities, buf, sizeof(buf)));
-	printf("Engines        %u, %u busy\n", d->engines, d->engines_busy);
+	if (d->engines)
+		printf("Engines        %u, %u busy\n", d->engines, d->engines_busy);
 	printf("PASID bits     %u\n", d->pasid_bits);
+	if (!(d->capabilities & SVAB_DEV_CAP_SIMULATED))
+		device_hw_print(d);
 	if (d->max_bonds)
 		printf("Bonds          %u of at most %u, %u draining, %u quarantined\n", d->bonds,
 		       d->max_bonds, d->draining, d->quarantined);
@@ -186,6 +194,11 @@ int cmd_device_show(struct ctl *ctl, int argc, char **argv)
 	if (r)
 		return r;
 	s.json = ctl->json;
+	if (device_is_vfio(name)) {
+		r = device_vfio_show(ctl, rpc, name);
+		rpc_close(rpc);
+		return r;
+	}
 	filter.only = (char *)name; /* protobuf-c's strings are not const; it only reads */
 	r = rpc_devices(rpc, &filter, show_item, &s);
 	if (!r && !s.found) {

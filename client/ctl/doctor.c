@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * svadctl doctor: why SVA is or is not usable here. Three sections: the daemon, what the simulated backend
- * needs, what hardware would need. Exit 0 when the simulated backend serves.
+ * needs, what hardware needs. Exit 0 when the backend that is configured serves; the simulated one, where no
+ * daemon can say which that is.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -20,13 +21,15 @@ struct doctor {
 	json_t *json; /* NULL: print */
 	enum section section;
 	bool any;
-	unsigned failed, missing;
+	bool kmod;		     /* backend = kmod: it is hardware that must serve */
+	unsigned failed[N_SECTIONS]; /* findings at LEVEL_FAIL */
+	unsigned missing;
 };
 
 static const char *const sections[] = {
 	[SECTION_DAEMON] = "Daemon",
 	[SECTION_SIM] = "Simulated backend: what this machine gives it",
-	[SECTION_HARDWARE] = "Hardware: what an SVA device behind an Arm SMMUv3 would need here",
+	[SECTION_HARDWARE] = "Hardware: what an SVA device behind an Arm SMMUv3 needs here",
 };
 static const char *const section_ids[] = { "daemon", "sim", "hardware" };
 static const char *const level_ids[] = { "ok", "info", "warn", "missing", "fail", "unknown" };
@@ -47,7 +50,7 @@ void doctor_say(struct doctor *d, enum section section, enum level level, const 
 	text_clean(raw, text, sizeof(text));
 	if (remedy)
 		text_clean(remedy, fix, sizeof(fix));
-	d->failed += level == LEVEL_FAIL;
+	d->failed[section] += level == LEVEL_FAIL;
 	d->missing += level == LEVEL_MISSING;
 
 	if (d->json) {
@@ -75,10 +78,33 @@ void doctor_say(struct doctor *d, enum section section, enum level level, const 
 
 /* ---- the daemon ---- */
 
+/* The kernel module says why a device cannot be used; what to do about it is said here. */
+static const char *device_remedy(const Svad__V1__Device *dev, char *buf, size_t size)
+{
+	static const struct {
+		const char *says, *remedy;
+	} remedies[] = {
+		{ "PASID",
+		  "its firmware or PCI capability must give it PASIDs: see the hardware findings below" },
+		{ "fault", "its firmware must say that it can stall: see the hardware findings below" },
+		{ "coherent", "firmware: dma-coherent, if the hardware is: see the hardware findings below" },
+		{ "group", "SVA needs an IOMMU group of its own: see the hardware findings below" },
+		{ "SVA", "a kernel with CONFIG_ARM_SMMU_V3_SVA: see the hardware findings below" },
+	};
+
+	for (size_t i = 0; dev->health == SVAD__V1__DEVICE_HEALTH__HEALTH_GONE &&
+			   i < sizeof(remedies) / sizeof(remedies[0]);
+	     i++)
+		if (strstr(dev->reason, remedies[i].says))
+			return remedies[i].remedy;
+	snprintf(buf, size, "svadctl device show %s", dev->name);
+	return buf;
+}
+
 static int device_found(void *userdata, const Svad__V1__Device *dev)
 {
 	struct doctor *d = userdata;
-	char remedy[256];
+	char remedy[256], buf[256];
 
 	switch (dev->health) {
 	case SVAD__V1__DEVICE_HEALTH__HEALTH_OK:
@@ -89,7 +115,7 @@ static int device_found(void *userdata, const Svad__V1__Device *dev)
 			   dev->name);
 		break;
 	default:
-		snprintf(remedy, sizeof(remedy), "svadctl device show %s", dev->name);
+		snprintf(remedy, sizeof(remedy), "%s", device_remedy(dev, buf, sizeof(buf)));
 		doctor_say(d, SECTION_DAEMON, LEVEL_WARN, "device", remedy, "device %s is %s: %s", dev->name,
 			   name_health(dev->health), *dev->reason ? dev->reason : "no reason given");
 	}
@@ -103,7 +129,7 @@ static void probe_status(struct doctor *d, struct rpc *rpc)
 	rpc_request req = SVAD__V1__REQUEST__INIT;
 	const Svad__V1__StatusReply *s;
 	const rpc_reply *reply;
-	bool sim;
+	bool sim, kmod;
 
 	req.body_case = SVAD__V1__REQUEST__BODY_GET_STATUS;
 	req.get_status = &body;
@@ -115,6 +141,7 @@ static void probe_status(struct doctor *d, struct rpc *rpc)
 	}
 	s = reply->get_status;
 	sim = !strcmp(s->backend, "sim");
+	kmod = d->kmod = !strcmp(s->backend, "kmod");
 	doctor_say(d, SECTION_DAEMON, LEVEL_OK, "status", NULL, "svad %s answers, configured by %s",
 		   s->version, *s->config ? s->config : "its built-in defaults");
 	if (s->shutting_down)
@@ -122,14 +149,18 @@ static void probe_status(struct doctor *d, struct rpc *rpc)
 			   "svad is shutting down");
 	if (!s->backend_up)
 		doctor_say(d, SECTION_DAEMON, LEVEL_FAIL, "backend",
-			   "svad restarts it by itself; why it ends is in the log: journalctl -u svad",
+			   kmod ? "modprobe svabroker; what it says of itself: journalctl -u svad, dmesg"
+				: "svad restarts it by itself; why it ends is in the log: journalctl -u svad",
 			   "the backend (%s) is down", s->backend);
 	else
 		doctor_say(d, SECTION_DAEMON, LEVEL_OK, "backend", NULL, "the backend (%s) is up",
 			   s->backend);
 	if (!s->devices)
 		doctor_say(d, SECTION_DAEMON, LEVEL_FAIL, "devices",
-			   "add [device \"NAME\"] to svad.conf, or see its log", "there is no device");
+			   kmod ? "load the driver of a device that svad supports; why one cannot be used is "
+				  "below"
+				: "add [device \"NAME\"] to svad.conf, or see its log",
+			   "there is no device");
 	if (sim && s->violations)
 		doctor_say(d, SECTION_DAEMON, LEVEL_FAIL, "checker", "a bug in svad: report it with the log",
 			   "the checker recorded %llu violations", (unsigned long long)s->violations);
@@ -152,7 +183,8 @@ static void probe_status(struct doctor *d, struct rpc *rpc)
 	rpc_devices(rpc, &filter, device_found, d);
 }
 
-static void probe_daemon(struct doctor *d, const struct ctl *ctl)
+/* The connection, for what else is to be asked; NULL: the daemon cannot be asked. */
+static struct rpc *probe_daemon(struct doctor *d, const struct ctl *ctl)
 {
 	char buf[4096], why[1024], text[512];
 	const char *path = rpc_socket_path(ctl, buf, sizeof(buf));
@@ -167,12 +199,12 @@ static void probe_daemon(struct doctor *d, const struct ctl *ctl)
 			   err == EACCES ? "run svadctl as root or as svad's user"
 					 : "start svad: systemctl start svad; or in a terminal: svad",
 			   "%s", text);
-		return;
+		return NULL;
 	}
 	if (!S_ISSOCK(st.st_mode)) {
 		doctor_say(d, SECTION_DAEMON, LEVEL_FAIL, "socket",
 			   "remove it, or name another socket with --socket", "%s is not a socket", path);
-		return;
+		return NULL;
 	}
 	if (st.st_mode & S_IWOTH)
 		doctor_say(d, SECTION_DAEMON, LEVEL_WARN, "permissions",
@@ -185,16 +217,73 @@ static void probe_daemon(struct doctor *d, const struct ctl *ctl)
 	if (rpc_open_quiet(ctl, &rpc, why, sizeof(why))) {
 		doctor_say(d, SECTION_DAEMON, LEVEL_FAIL, "connect",
 			   "start or restart svad: systemctl restart svad", "%s", why);
-		return;
+		return NULL;
 	}
 	doctor_say(d, SECTION_DAEMON, LEVEL_OK, "connect", NULL, "it accepts connections");
 	probe_status(d, rpc);
-	rpc_close(rpc);
+	return rpc;
+}
+
+/* Vfio devices, by the daemon where it can be asked. */
+static void probe_vfio(struct doctor *d, const struct machine *m, struct rpc *rpc)
+{
+	Svad__V1__ProbeHardware body = SVAD__V1__PROBE_HARDWARE__INIT;
+	rpc_request req = SVAD__V1__REQUEST__INIT;
+	const rpc_reply *reply;
+	char why[512];
+
+	if (!rpc || !machine_exists(m, "/sys/class/vfio-dev")) {
+		doctor_vfio(d, m, NULL, NULL);
+		return;
+	}
+	req.body_case = SVAD__V1__REQUEST__BODY_PROBE_HARDWARE;
+	req.probe_hardware = &body;
+	if (!rpc_call(rpc, &req, &reply)) {
+		doctor_vfio(d, m, reply->probe_hardware, NULL);
+		return;
+	}
+	snprintf(why, sizeof(why), "%s", rpc_error(rpc));
+	doctor_vfio(d, m, NULL, why);
+}
+
+static bool serves(const struct doctor *d)
+{
+	return !d->failed[SECTION_DAEMON] && (d->kmod ? !d->missing : !d->failed[SECTION_SIM]);
+}
+
+static int verdict_json(struct doctor *d)
+{
+	json_t *o = json_object();
+
+	json_add_str(o, "backend", d->kmod ? "kmod" : "sim");
+	json_add_bool(o, "serves", serves(d));
+	json_add_bool(o, "sim_serves", !d->kmod && serves(d));
+	json_add_bool(o, "hardware_possible", !d->missing);
+	json_add(o, "findings", d->json);
+	return json_print(o, false);
+}
+
+static void verdict(const struct doctor *d)
+{
+	unsigned n = d->failed[SECTION_DAEMON] + (d->kmod ? d->missing : d->failed[SECTION_SIM]);
+	const char *backend = d->kmod ? "Hardware (backend = kmod)" : "The simulated backend";
+
+	if (n)
+		printf("\n%s%s does not serve here: %u finding%s above say%s why.%s\n", style_on(STYLE_RED),
+		       backend, n, n == 1 ? "" : "s", n == 1 ? "s" : "", style_off(STYLE_RED));
+	else
+		printf("\n%s%s serves here.%s", style_on(STYLE_GREEN), backend, style_off(STYLE_GREEN));
+	if (!n && d->kmod)
+		printf("\n");
+	else if (!n)
+		printf(" Hardware would lack %u thing%s.\n", d->missing, d->missing == 1 ? "" : "s");
 }
 
 int cmd_doctor(struct ctl *ctl, int argc, char **argv)
 {
 	struct doctor d = { 0 };
+	struct machine m;
+	struct rpc *rpc;
 	int r;
 
 	r = ctl_parse(ctl, argc, argv, NULL, NULL, 0, 0);
@@ -202,25 +291,23 @@ int cmd_doctor(struct ctl *ctl, int argc, char **argv)
 		return r;
 	if (ctl->json)
 		d.json = json_array();
-	probe_daemon(&d, ctl);
-	doctor_probe_sim(&d);
-	doctor_probe_hardware(&d);
+	rpc = probe_daemon(&d, ctl);
+	if (!d.kmod)
+		doctor_probe_sim(&d);
+	if (machine_here(&m)) {
+		doctor_probe_hardware(&d, &m);
+		probe_vfio(&d, &m, rpc);
+	} else {
+		doctor_say(&d, SECTION_HARDWARE, LEVEL_UNKNOWN, "machine", NULL, "uname: %s",
+			   strerror(errno));
+	}
+	rpc_close(rpc);
 	if (ctl->json) {
-		json_t *o = json_object();
-
-		json_add_bool(o, "sim_serves", !d.failed);
-		json_add_bool(o, "hardware_possible", !d.missing);
-		json_add(o, "findings", d.json);
-		r = json_print(o, false);
+		r = verdict_json(&d);
 		if (r)
 			return r;
-	} else if (d.failed) {
-		printf("\n%sThe simulated backend does not serve here: %u finding%s above say%s why.%s\n",
-		       style_on(STYLE_RED), d.failed, d.failed == 1 ? "" : "s", d.failed == 1 ? "s" : "",
-		       style_off(STYLE_RED));
 	} else {
-		printf("\n%sThe simulated backend serves here.%s Hardware would lack %u thing%s.\n",
-		       style_on(STYLE_GREEN), style_off(STYLE_GREEN), d.missing, d.missing == 1 ? "" : "s");
+		verdict(&d);
 	}
-	return d.failed ? CTL_FAILED : CTL_OK;
+	return serves(&d) ? CTL_OK : CTL_FAILED;
 }

@@ -2,23 +2,27 @@
 #ifndef SVAD_CTL_DOCTOR_H
 #define SVAD_CTL_DOCTOR_H
 /*
- * svadctl doctor: findings (doctor.c) and the probes that make them (doctor_probe.c: this machine; doctor.c:
- * the daemon). Probes only look: nothing is loaded, created or changed. Single-threaded.
+ * svadctl doctor: findings (doctor.c) and the probes that make them, a file for each part of the machine. Probes only look: nothing is loaded,
+ * created or changed, with one exception that doctor_vfio.c names. For each reason that SVA can be off there is one line of cause and
+ * one of remedy. Single-threaded.
  */
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "machine.h"
+#include "svad.pb-c.h"
 
 enum level {
 	LEVEL_OK,
 	LEVEL_INFO,    /* so it is, neither good nor bad */
 	LEVEL_WARN,    /* works, with less */
 	LEVEL_MISSING, /* hardware would need it; the simulated backend does not */
-	LEVEL_FAIL,    /* the simulated backend cannot serve */
+	LEVEL_FAIL,    /* the backend that is configured cannot serve */
 	LEVEL_UNKNOWN, /* could not be found out */
 };
 
-enum section { SECTION_DAEMON, SECTION_SIM, SECTION_HARDWARE };
+enum section { SECTION_DAEMON, SECTION_SIM, SECTION_HARDWARE, N_SECTIONS };
 
 struct doctor;
 
@@ -26,7 +30,15 @@ struct doctor;
 void doctor_say(struct doctor *d, enum section section, enum level level, const char *id, const char *remedy,
 		const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 
-void doctor_probe_sim(struct doctor *d);      /* what the simulated backend needs of this machine */
-void doctor_probe_hardware(struct doctor *d); /* what real hardware would need */
+void doctor_probe_sim(struct doctor *d); /* what the simulated backend needs of this machine */
+
+/* What real hardware needs: doctor_hardware.c, which calls the others. */
+void doctor_probe_hardware(struct doctor *d, const struct machine *m);
+void doctor_config(struct doctor *d, const struct machine *m);	/* the kernel's configuration */
+unsigned doctor_iommu(struct doctor *d, const struct machine *m); /* IOMMUs and what is behind; how many SMMUv3s are active */
+void doctor_log(struct doctor *d, const struct machine *m, unsigned smmuv3s); /* what the kernel said */
+
+/* Devices that are bound to vfio; reply: the daemon's, NULL: it was not asked, or why it could not be. */
+void doctor_vfio(struct doctor *d, const struct machine *m, const Svad__V1__ProbeHardwareReply *reply, const char *why);
 
 #endif

@@ -343,6 +343,8 @@ static Svad__V1__Reply__BodyCase answer_of(Svad__V1__Request__BodyCase body)
 		return SVAD__V1__REPLY__BODY_WATCH;
 	case SVAD__V1__REQUEST__BODY_RELOAD:
 		return SVAD__V1__REPLY__BODY_RELOAD;
+	case SVAD__V1__REQUEST__BODY_PROBE_HARDWARE:
+		return SVAD__V1__REPLY__BODY_PROBE_HARDWARE;
 	default:
 		return SVAD__V1__REPLY__BODY__NOT_SET;
 	}
