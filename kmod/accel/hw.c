@@ -272,8 +272,8 @@ int accel_close(struct accel *accel, u32 pasid)
  * accel_reset() - every slot is idle and holds no PASID
  * @accel: the accelerator
  *
- * One at a time. What has a slot keeps it until accel_close(). A stop that is waited for is answered
- * by it.
+ * One at a time. What has a slot keeps it until accel_close(). It answers a stop that is waited
+ * for.
  *
  * Return: 0 or a negative error.
  */

@@ -6,11 +6,17 @@
  *
  *   0x000000  device registers (SVAD_ACCEL_REG_*)
  *   0x010000  one control block for each slot (SVAD_ACCEL_SLOT_*), 64 bytes apart
- *   0x080000  one portal page for each slot, mapped into the process that holds it (sva/demo_accel.h)
+ *   0x080000  one portal page for each slot, mapped into its process (sva/demo_accel.h)
  *
- * A slot is what one PASID submits through. No register has a read side effect, and each write that asks for something is
- * answered in another register: a sequence number written to *_SEQ comes back in *_ACK once it is done. So plain shared
- * memory can carry them all, and a driver that polls and one that waits for the interrupt see the same.
+ * A slot is what one PASID submits through. No register has a read side effect, and each write that
+ * asks for something is answered in another register: a sequence number written to *_SEQ comes back
+ * in *_ACK once it is done. So plain shared memory can carry them all, and a driver that polls and
+ * one that waits for the interrupt see the same. The model of the device, a program, reads this
+ * file too: nothing of the kernel's in it.
+ *
+ * A reset answers every command that was out: all slots' ACK and STOP_ALL_ACK become their SEQ. A
+ * fault's CODE and ADDR are written before FAULT_SEQ, that before REG_FAULTS, that before the
+ * interrupt.
  */
 #ifndef SVAD_ACCEL_REGS_H
 #define SVAD_ACCEL_REGS_H
@@ -38,7 +44,7 @@
 #define SVAD_ACCEL_REG_BUSY 0x060 /* R u32: engines at work */
 
 #define SVAD_ACCEL_F_STOP (1u << 0) /* can stop one slot */
-#define SVAD_ACCEL_F_STOP_CLEAN (1u << 1) /* a stop awaits the responses to its stalls: CLEAN, not FLUSHED */
+#define SVAD_ACCEL_F_STOP_CLEAN (1u << 1) /* a stop awaits its stalls' responses: CLEAN */
 #define SVAD_ACCEL_F_RESET (1u << 2)
 
 #define SVAD_ACCEL_SLOTS_MAX 1024u
@@ -56,12 +62,13 @@
 #define SVAD_ACCEL_SLOT_STATUS 0x10 /* R u32: before ACK; 0 or SVAD_ACCEL_E_* */
 #define SVAD_ACCEL_SLOT_STATE 0x14 /* R u32: SVAD_ACCEL_S_* */
 #define SVAD_ACCEL_SLOT_JOBS 0x18 /* R u32: descriptors fetched and not done */
-#define SVAD_ACCEL_SLOT_FAULT_SEQ 0x20 /* R u32: free-running count of faults; the two below are the last one's */
+#define SVAD_ACCEL_SLOT_FAULT_SEQ 0x20 /* R u32: free-running count; below: the last one's */
 #define SVAD_ACCEL_SLOT_FAULT_CODE 0x24 /* R u32: enum svab_fault of svabroker.h */
 #define SVAD_ACCEL_SLOT_FAULT_ADDR 0x28 /* R u64 */
 
-#define SVAD_ACCEL_CMD_ENABLE 1u /* the slot works for PASID from now on; its portal's registers are zeroed */
-#define SVAD_ACCEL_CMD_STOP 2u /* no new transaction; all that were sent have reached the IOMMU (or been answered: F_STOP_CLEAN) */
+#define SVAD_ACCEL_CMD_ENABLE 1u /* works for PASID from now on; its portal's registers are zeroed */
+/* no new transaction; all that were sent have reached the IOMMU (or been answered: F_STOP_CLEAN) */
+#define SVAD_ACCEL_CMD_STOP 2u
 #define SVAD_ACCEL_CMD_DISABLE 3u /* forget the PASID; the slot must be stopped */
 
 #define SVAD_ACCEL_E_BUSY 1u /* DISABLE of a slot with work outstanding */
