@@ -66,7 +66,7 @@
 #define SVAD_ACCEL_SLOT_FAULT_CODE 0x24 /* R u32: enum svab_fault of svabroker.h */
 #define SVAD_ACCEL_SLOT_FAULT_ADDR 0x28 /* R u64 */
 
-#define SVAD_ACCEL_CMD_ENABLE 1u /* works for PASID from now on; its portal's registers are zeroed */
+#define SVAD_ACCEL_CMD_ENABLE 1u /* works for PASID from now on; its portal is zeroed */
 /* no new transaction; all that were sent have reached the IOMMU (or been answered: F_STOP_CLEAN) */
 #define SVAD_ACCEL_CMD_STOP 2u
 #define SVAD_ACCEL_CMD_DISABLE 3u /* forget the PASID; the slot must be stopped */

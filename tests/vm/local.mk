@@ -2,6 +2,11 @@
 # The VM tier: ./bootstrap check-vm (doc/vm.md).
 
 EXTRA_DIST += \
+	tests/vm/bare/Makefile \
+	tests/vm/bare/accel.c \
+	tests/vm/bare/bare.h \
+	tests/vm/bare/late.c \
+	tests/vm/bare/provider.c \
 	tests/vm/devicetree \
 	tests/vm/kernel \
 	tests/vm/kernel-7.2.config \

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * late.ko: makes two steps of Linux's page-request path late, so that what waits for each of them
+ * can be tested apart from the others. For a kernel under test only.
+ *
+ *   thread  the SMMU's event thread, with a record taken from the queue (CONS is past it) and not
+ *           looked at yet: at the entry of iommu_report_device_fault()
+ *   work    a fault in the fault queue that nobody handles: at the entry of the work that would
+ *
+ * Parameters, all in /sys/module/late/parameters:
+ *   pasid         whose; 0: everybody's
+ *   thread_hold, work_hold   1: hold what comes; 0: let go what is held and hold no more
+ *   thread_ms, work_ms       each comes this much later instead
+ *   thread_held, work_held   how many are held just now (read only)
+ *   thread_seen, work_seen   how many were made late since the module was loaded (read only)
+ *
+ * A probe may not sleep, so it sends the caller to a function of ours with the same arguments,
+ * which does, and which then calls the probed function once more, past the probe.
+ */
+#include <linux/delay.h>
+#include <linux/iommu.h>
+#include <linux/kprobes.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+#include <linux/wait.h>
+
+static unsigned int pasid;
+static bool thread_hold, work_hold;
+static unsigned int thread_ms, work_ms;
+static atomic_t thread_held_now, work_held_now, thread_seen_now, work_seen_now;
+static atomic_t inside;
+static DECLARE_WAIT_QUEUE_HEAD(let_go);
+
+#define LATE_PASSING 64
+/* Tasks on their way into a probed function that is not to be probed this time. */
+static struct task_struct *passing[LATE_PASSING];
+
+static void late_pass_begin(void)
+{
+	unsigned int i;
+
+	/* More at once than any test has: then one waits for another's place. */
+	for (i = 0; cmpxchg(&passing[i], NULL, current); i = (i + 1) % LATE_PASSING)
+		cond_resched();
+}
+
+static bool late_passes(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < LATE_PASSING; i++) {
+		if (READ_ONCE(passing[i]) == current) {
+			WRITE_ONCE(passing[i], NULL);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void late_wait(const bool *hold, unsigned int ms, atomic_t *held, atomic_t *seen)
+{
+	atomic_inc(seen);
+	atomic_inc(held);
+	wait_event(let_go, !READ_ONCE(*hold));
+	if (ms)
+		msleep(ms);
+	atomic_dec(held);
+}
+
+static bool late_concerns(const struct iommu_fault *fault)
+{
+	u32 whose = READ_ONCE(pasid);
+
+	return !whose || whose == fault->prm.pasid;
+}
+
+/*
+ * The event thread.
+ */
+static int late_report_device_fault(struct device *dev, struct iopf_fault *event)
+{
+	int r;
+
+	late_wait(&thread_hold, READ_ONCE(thread_ms), &thread_held_now, &thread_seen_now);
+	late_pass_begin();
+	r = iommu_report_device_fault(dev, event);
+	atomic_dec(&inside);
+	return r;
+}
+
+static int late_at_thread(struct kprobe *probe, struct pt_regs *regs)
+{
+	const struct iopf_fault *event = (void *)regs_get_kernel_argument(regs, 1);
+
+	if (late_passes())
+		return 0;
+	if ((!READ_ONCE(thread_hold) && !READ_ONCE(thread_ms)) || !late_concerns(&event->fault))
+		return 0;
+	atomic_inc(&inside);
+	instruction_pointer_set(regs, (unsigned long)late_report_device_fault);
+	return 1;
+}
+
+static struct kprobe late_thread = {
+	.symbol_name = "iommu_report_device_fault",
+	.pre_handler = late_at_thread,
+};
+
+/*
+ * The fault queue.
+ */
+static int late_at_work(struct kprobe *probe, struct pt_regs *regs);
+
+static struct kprobe late_work = {
+	.symbol_name = "iommu_sva_handle_iopf",
+	.pre_handler = late_at_work,
+};
+
+static void late_handle_iopf(struct work_struct *work)
+{
+	late_wait(&work_hold, READ_ONCE(work_ms), &work_held_now, &work_seen_now);
+	late_pass_begin();
+	((work_func_t)(void *)late_work.addr)(work);
+	atomic_dec(&inside);
+}
+
+static int late_at_work(struct kprobe *probe, struct pt_regs *regs)
+{
+	struct work_struct *work = (void *)regs_get_kernel_argument(regs, 0);
+	const struct iopf_group *group = container_of(work, struct iopf_group, work);
+
+	if (late_passes())
+		return 0;
+	if ((!READ_ONCE(work_hold) && !READ_ONCE(work_ms)) ||
+	    !late_concerns(&group->last_fault.fault))
+		return 0;
+	atomic_inc(&inside);
+	instruction_pointer_set(regs, (unsigned long)late_handle_iopf);
+	return 1;
+}
+
+/*
+ * Parameters.
+ */
+static int late_set_hold(const char *value, const struct kernel_param *param)
+{
+	int r = param_set_bool(value, param);
+
+	wake_up_all(&let_go);
+	return r;
+}
+
+static const struct kernel_param_ops late_hold_ops = {
+	.set = late_set_hold,
+	.get = param_get_bool,
+};
+
+static int late_get_count(char *buffer, const struct kernel_param *param)
+{
+	return sysfs_emit(buffer, "%d\n", atomic_read((atomic_t *)param->arg));
+}
+
+static const struct kernel_param_ops late_count_ops = {
+	.get = late_get_count,
+};
+
+module_param(pasid, uint, 0644);
+MODULE_PARM_DESC(pasid, "whose faults are made late; 0: everybody's");
+module_param_cb(thread_hold, &late_hold_ops, &thread_hold, 0644);
+MODULE_PARM_DESC(thread_hold, "hold the event thread");
+module_param_cb(work_hold, &late_hold_ops, &work_hold, 0644);
+MODULE_PARM_DESC(work_hold, "hold the work of faults");
+module_param(thread_ms, uint, 0644);
+MODULE_PARM_DESC(thread_ms, "delay the event thread");
+module_param(work_ms, uint, 0644);
+MODULE_PARM_DESC(work_ms, "delay the work of faults");
+module_param_cb(thread_held, &late_count_ops, &thread_held_now, 0444);
+MODULE_PARM_DESC(thread_held, "event threads held now");
+module_param_cb(work_held, &late_count_ops, &work_held_now, 0444);
+MODULE_PARM_DESC(work_held, "works held now");
+module_param_cb(thread_seen, &late_count_ops, &thread_seen_now, 0444);
+MODULE_PARM_DESC(thread_seen, "event threads made late");
+module_param_cb(work_seen, &late_count_ops, &work_seen_now, 0444);
+MODULE_PARM_DESC(work_seen, "works made late");
+
+static int __init late_init(void)
+{
+	int r = register_kprobe(&late_thread);
+
+	if (r)
+		return r;
+	r = register_kprobe(&late_work);
+	if (r)
+		unregister_kprobe(&late_thread);
+	return r;
+}
+
+static void __exit late_exit(void)
+{
+	thread_hold = false;
+	work_hold = false;
+	thread_ms = 0;
+	work_ms = 0;
+	wake_up_all(&let_go);
+	/* Those that were sent into this module come out of it before it goes. */
+	while (atomic_read(&inside))
+		usleep_range(1000, 2000);
+	unregister_kprobe(&late_work);
+	unregister_kprobe(&late_thread);
+}
+
+module_init(late_init);
+module_exit(late_exit);
+
+MODULE_DESCRIPTION("svad tests: makes steps of the page-request path late");
+MODULE_LICENSE("GPL");
