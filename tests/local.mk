@@ -139,6 +139,18 @@ test_device_select_CPPFLAGS = $(TEST_CPPFLAGS)
 test_device_select_CFLAGS = $(TEST_CFLAGS) $(LIBUV_CFLAGS)
 test_device_select_LDADD = libsvad-common.la $(TEST_LIBS)
 
+UNIT_TESTS += test-vfio
+test_vfio_SOURCES = tests/unit/test-vfio.c daemon/vfio.c
+test_vfio_CPPFLAGS = $(TEST_CPPFLAGS)
+test_vfio_CFLAGS = $(TEST_CFLAGS)
+test_vfio_LDADD = $(TEST_LIBS)
+
+UNIT_TESTS += test-probe
+test_probe_SOURCES = tests/unit/test-probe.c daemon/supervisor_probe.c daemon/log.c daemon/channel.c
+test_probe_CPPFLAGS = $(TEST_CPPFLAGS)
+test_probe_CFLAGS = $(TEST_CFLAGS) $(LIBSYSTEMD_CFLAGS)
+test_probe_LDADD = $(TEST_LIBS) $(LIBSYSTEMD_LIBS)
+
 # ---- system tests: real processes on the simulated device ---------------------------------------
 
 SYSTEM_TESTS =
