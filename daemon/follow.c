@@ -195,11 +195,12 @@ static void on_bound(struct broker *broker, const struct svab_event *event)
 	struct bond *bond = bond_find(broker, event->bond);
 
 	if (!hold || (!bond && bond_new(broker, device, event->bond, event->pasid, &bond) < 0)) {
-		/* Nothing that we granted, or no memory to follow it: it must not live on unfollowed. Or it
-		 * has come and gone between a loss of events and the listing: then there is no more to it. */
+		/* Its grant was revoked while the client was binding, or there is no memory to follow it: it
+		 * must not live on unfollowed. Or it has come and gone between a loss of events and the
+		 * listing: then there is no more to it. */
 		if (broker->backend->ops->bond_revoke(broker->backend, event->bond, SVAB_CAUSE_POLICY) <= 0)
-			log_err("Bond %llu is none that was granted; it is revoked",
-				(unsigned long long)event->bond);
+			log_write(LOG_NOTICE, NULL, "Bond %llu has no grant any more; it is revoked",
+				  (unsigned long long)event->bond);
 		return;
 	}
 	hold->generation = ctx->generation = bond->generation = broker->generation;

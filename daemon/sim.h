@@ -258,6 +258,7 @@ struct sim {
 	struct config *config;
 	uint32_t generation;
 	bool stopping, sandboxed;
+	uint64_t awake_until; /* no sleep before: a bind is about to come */
 
 	struct sim_device *devices;
 	uint32_t n_devices;

@@ -17,6 +17,7 @@
 #include "sim_msg.h"
 
 #define EVENTS_MAX 65536u
+#define AWAKE_NS 50000u /* after a grant */
 #define PACKET_EVENTS ((SIMWIRE_MAX - sizeof(struct simwire_hdr)) / sizeof(struct svab_event))
 #define LIST_ENTRIES                                                                                         \
 	((SIMWIRE_MAX - sizeof(struct simwire_hdr) - sizeof(struct svab_list)) /                             \
@@ -332,6 +333,8 @@ static void do_ctx_grant(struct sim_msg *m)
 		ctx = sim_ctx_find(grant.cookie);
 		r = ctx ? sim_ctx_grant(ctx, &grant) : -ENOENT;
 	}
+	if (!r)
+		sim.awake_until = sim_now() + AWAKE_NS;
 	answer(m, r, NULL, 0);
 }
 

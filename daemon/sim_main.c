@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -295,6 +296,21 @@ static void deinit(void)
 	config_free(sim.config);
 }
 
+/* A grant's client binds at once, as soon as it has the broker's answer. Falling asleep in between and being
+ * woken costs a bind a quarter of its time; so the loop looks on for a moment, and lets others have the CPU.
+ */
+static void run(void)
+{
+	while (!sim.stopping) {
+		bool awake = sim_now() < sim.awake_until;
+
+		if (!uv_run(&sim.loop, awake ? UV_RUN_NOWAIT : UV_RUN_ONCE))
+			break;
+		if (awake)
+			sched_yield();
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct rlimit lim;
@@ -324,7 +340,7 @@ int main(int argc, char **argv)
 		log_err("cannot start: %s", strerror(-r));
 		return 1;
 	}
-	uv_run(&sim.loop, UV_RUN_DEFAULT);
+	run();
 	deinit();
 	return sim.exit_code;
 }

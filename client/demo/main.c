@@ -106,10 +106,10 @@ static bool summary(struct demo *d, uint64_t violations)
 	ok = bound == drained && quarantined == 1 && !violations;
 	if (!ok)
 		demo_fail(d, "the figures of the last line are not as they must be");
-	printf("\n%s%u bonds bound, %u drained, %u quarantined, %llu MiB verified, %llu violations%s\n",
+	printf("\n%s%u bonds bound, %u drained, %u quarantined, %llu MiB verified, %llu violation%s%s\n",
 	       style_on(ok ? STYLE_GREEN : STYLE_RED), bound, drained, quarantined,
 	       (unsigned long long)(d->verified >> 20), (unsigned long long)violations,
-	       style_off(ok ? STYLE_GREEN : STYLE_RED));
+	       violations == 1 ? "" : "s", style_off(ok ? STYLE_GREEN : STYLE_RED));
 	return ok;
 }
 
