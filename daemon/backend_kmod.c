@@ -66,29 +66,34 @@ static struct backend_kmod *kmod_of(struct backend *b)
 
 static int os_ioctl(int fd, unsigned long request, void *arg)
 {
+	return ioctl(fd, request, arg);
+}
+
+static const struct kmod_sys os_sys = { .ioctl = os_ioctl, .read = read };
+
+static int sys_ioctl(const struct kmod_sys *sys, int fd, unsigned long request, void *arg)
+{
 	int r;
 
 	do {
-		r = ioctl(fd, request, arg) < 0 ? -errno : 0;
+		r = sys->ioctl(fd, request, arg) < 0 ? -errno : 0;
 	} while (r == -EINTR);
 	return r;
 }
 
-static ssize_t os_read(int fd, void *buf, size_t len)
+static ssize_t sys_read(const struct kmod_sys *sys, int fd, void *buf, size_t len)
 {
 	ssize_t n;
 
 	do {
-		n = read(fd, buf, len);
+		n = sys->read(fd, buf, len);
 	} while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : n;
 }
 
-static const struct kmod_sys os_sys = { .ioctl = os_ioctl, .read = os_read };
-
 static int kmod_ask(struct backend_kmod *k, unsigned long request, void *arg)
 {
-	return k->b.is_up ? k->sys->ioctl(k->fd, request, arg) : -ENODEV;
+	return k->b.is_up ? sys_ioctl(k->sys, k->fd, request, arg) : -ENODEV;
 }
 
 /* Without a listing this process knows nothing of what it answers for. The bonds do not need it: a new one,
@@ -200,7 +205,7 @@ static void kmod_read(struct backend_kmod *k, unsigned most)
 		return;
 	k->reading = true;
 	for (unsigned done = 0; done < most; done += EVENTS_AT_ONCE) {
-		n = k->sys->read(k->fd, k->buf, sizeof(k->buf));
+		n = sys_read(k->sys, k->fd, k->buf, sizeof(k->buf));
 		if (n <= 0)
 			break;
 		kmod_events(k, (size_t)n);
@@ -332,7 +337,7 @@ static void reset_work(uv_work_t *work)
 {
 	struct kmod_reset *reset = container_of(work, struct kmod_reset, work);
 
-	reset->result = reset->sys->ioctl(reset->fd, SVAB_DEV_RESET, &reset->ask);
+	reset->result = sys_ioctl(reset->sys, reset->fd, SVAB_DEV_RESET, &reset->ask);
 }
 
 static void reset_worked(uv_work_t *work, int status)

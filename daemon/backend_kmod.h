@@ -8,9 +8,9 @@
 
 #include "backend.h"
 
-struct kmod_sys {
-	int (*ioctl)(int fd, unsigned long request, void *arg); /* 0 or -errno; also from a thread of its own (SVAB_DEV_RESET) */
-	ssize_t (*read)(int fd, void *buf, size_t len);         /* bytes, -errno */
+struct kmod_sys { /* as ioctl(2) and read(2) */
+	int (*ioctl)(int fd, unsigned long request, void *arg); /* also from a thread of its own (SVAB_DEV_RESET) */
+	ssize_t (*read)(int fd, void *buf, size_t len);
 };
 
 /* sys NULL: the kernel. */

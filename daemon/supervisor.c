@@ -199,12 +199,6 @@ static int prepare(struct supervisor *s, char **ret_why)
 {
 	int r;
 
-	r = catch_signals(s);
-	if (r < 0)
-		return r;
-	r = spawn_user_find(s->config->user, &s->user, ret_why);
-	if (r < 0)
-		return r;
 	if (s->config->backend == BACKEND_KMOD) {
 		/* Each broker gets a control fd of its own; this one tells whether there will be any. */
 		r = kmod_control_open(KMOD_DEVICE, ret_why);
@@ -212,6 +206,12 @@ static int prepare(struct supervisor *s, char **ret_why)
 			return r;
 		close(r);
 	}
+	r = catch_signals(s);
+	if (r < 0)
+		return r;
+	r = spawn_user_find(s->config->user, &s->user, ret_why);
+	if (r < 0)
+		return r;
 	r = listeners_open(&s->listeners, s->config, ret_why);
 	if (r < 0)
 		return r;

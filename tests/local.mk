@@ -139,6 +139,14 @@ test_device_select_CPPFLAGS = $(TEST_CPPFLAGS)
 test_device_select_CFLAGS = $(TEST_CFLAGS) $(LIBUV_CFLAGS)
 test_device_select_LDADD = libsvad-common.la $(TEST_LIBS)
 
+fake_kmod = tests/unit/fake-kmod.c tests/unit/fake-kmod-acts.c tests/unit/fake-kmod.h tests/unit/fake-kmod-private.h
+
+UNIT_TESTS += test-backend-kmod
+test_backend_kmod_SOURCES = tests/unit/test-backend-kmod.c $(fake_kmod) daemon/backend_kmod.c
+test_backend_kmod_CPPFLAGS = $(TEST_CPPFLAGS)
+test_backend_kmod_CFLAGS = $(TEST_CFLAGS) $(LIBUV_CFLAGS)
+test_backend_kmod_LDADD = libsvad-common.la $(LIBUV_LIBS) $(TEST_LIBS)
+
 UNIT_TESTS += test-vfio
 test_vfio_SOURCES = tests/unit/test-vfio.c daemon/vfio.c
 test_vfio_CPPFLAGS = $(TEST_CPPFLAGS)

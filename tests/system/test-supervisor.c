@@ -304,11 +304,13 @@ START_TEST(test_kmod)
 {
 	char text[512];
 
+	if (access("/dev/svabroker", F_OK) == 0)
+		tap_skip("the kernel module is loaded here; tests/vm is where it is tried");
 	snprintf(text, sizeof(text), "[daemon]\nbackend = kmod\nruntime_dir = %s/run\n", W.dir);
 	write_file(W.config, text);
 	start();
 	ck_assert_int_eq(wait_exit(), 1);
-	expect_log("backend = kmod in [daemon] is not supported");
+	expect_log("the kernel module is not loaded; 'modprobe svabroker' loads it");
 }
 END_TEST
 
