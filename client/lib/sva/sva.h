@@ -94,14 +94,14 @@ unsigned sva_bond_references(const struct sva_bond *bond);
 int sva_bond_device(const struct sva_bond *bond, char *name, size_t size);
 
 /* The portal's registers (sva/demo_accel.h), NULL when there are none. Valid until sva_unbind() drops the last reference. When
- * svad revokes the bond the mapping is taken away and an access raises SIGBUS: handle that signal, or use sva_queue (sva/queue.h), which
- * returns -ESHUTDOWN instead. */
+ * svad revokes the bond the mapping is taken away, and only then the bond hangs up (sva_bond_revoked()): an access raises SIGBUS, perhaps
+ * before the event is there. Handle that signal, or use sva_queue (sva/queue.h), which returns -ESHUTDOWN instead. */
 volatile void *sva_bond_portal(const struct sva_bond *bond, size_t *ret_size);
 
 /* Wakes a device made of software; 0 and no system call where none is needed. */
 int sva_bond_kick(struct sva_bond *bond);
 
-/* 1 once the bond was revoked, 0 while it is good. */
+/* 1 once the bond was revoked and its portal is gone, 0 before. */
 int sva_bond_revoked(const struct sva_bond *bond);
 
 /* Called from sva_dispatch() (never from a thread of the library's: it has none). bond is NULL for SVA_DISCONNECTED and SVA_RECONNECTED. */
