@@ -51,7 +51,8 @@ svad_CFLAGS = $(AM_CFLAGS) $(LIBSYSTEMD_CFLAGS)
 svad_LDADD = libsvad-common.la $(LIBSYSTEMD_LIBS)
 
 pkglibexec_PROGRAMS += svad-broker
-svad_broker_SOURCES = \
+# all of it but main(), for the tests that play the kernel module
+broker_parts = \
 	daemon/backend.h \
 	daemon/backend_kmod.c \
 	daemon/backend_kmod.h \
@@ -60,7 +61,6 @@ svad_broker_SOURCES = \
 	daemon/bond.h \
 	daemon/broker.c \
 	daemon/broker.h \
-	daemon/broker_main.c \
 	daemon/broker_run.h \
 	daemon/client.c \
 	daemon/client.h \
@@ -87,6 +87,7 @@ svad_broker_SOURCES = \
 	daemon/stats.c \
 	daemon/user.c \
 	daemon/user.h
+svad_broker_SOURCES = daemon/broker_main.c $(broker_parts)
 svad_broker_CFLAGS = $(AM_CFLAGS) $(LIBUV_CFLAGS) $(SECCOMP_CFLAGS)
 svad_broker_LDADD = libsvad-common.la libsvadproto.la $(LIBUV_LIBS) $(SECCOMP_LIBS) $(PROTOBUF_C_LIBS)
 

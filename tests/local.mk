@@ -159,6 +159,12 @@ test_probe_CPPFLAGS = $(TEST_CPPFLAGS)
 test_probe_CFLAGS = $(TEST_CFLAGS) $(LIBSYSTEMD_CFLAGS)
 test_probe_LDADD = $(TEST_LIBS) $(LIBSYSTEMD_LIBS)
 
+UNIT_TESTS += test-broker-kmod
+test_broker_kmod_SOURCES = tests/unit/test-broker-kmod.c $(fake_kmod) $(broker_parts)
+test_broker_kmod_CPPFLAGS = $(TEST_CPPFLAGS)
+test_broker_kmod_CFLAGS = $(TEST_CFLAGS) $(LIBUV_CFLAGS) $(SECCOMP_CFLAGS)
+test_broker_kmod_LDADD = libsvad-common.la libsvadproto.la $(LIBUV_LIBS) $(SECCOMP_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
+
 # ---- system tests: real processes on the simulated device ---------------------------------------
 
 SYSTEM_TESTS =
