@@ -128,7 +128,7 @@ void bench_kill(struct bench *b)
 	unsigned rounds = b->quick ? 40 : 300;
 	struct live live;
 	bool ok = true;
-	int watch;
+	int watch, admin;
 
 	if (!live_start(&live, b->builddir, b->libexecdir,
 			"log_level = err\n[device \"one\"]\nengines = 2\nstop = flushed\n", 1)) {
@@ -137,9 +137,12 @@ void bench_kill(struct bench *b)
 	}
 	setenv("SVAD_SOCKET", live.socket, 1);
 	watch = watch_events(&live);
+	admin = live_connect(live.admin, "svad-bench");
 	for (unsigned i = 0; ok && i < rounds; i++) {
-		double a = watch >= 0 ? kill_one(watch) : 0, bare = kill_one(-1);
+		double a = watch >= 0 ? kill_one(watch) : 0, bare;
 
+		settle(admin);
+		bare = kill_one(-1);
 		ok = a > 0 && bare > 0;
 		if (ok && i) {
 			sample(&ours, a);
@@ -155,6 +158,7 @@ void bench_kill(struct bench *b)
 	samples_free(&ours);
 	samples_free(&peer);
 	close(watch);
+	close(admin);
 	live_stop(&live, 1);
 }
 
@@ -233,6 +237,7 @@ static uint64_t drain_group(int admin, unsigned bonds)
 	close(stay[0]);
 	close(stay[1]);
 	free(pids);
+	settle(admin);
 	return ok ? t : 0;
 }
 

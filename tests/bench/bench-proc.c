@@ -78,6 +78,20 @@ pid_t live_broker(int admin)
 	return reply->get_status->broker_pid;
 }
 
+void settle(int admin)
+{
+	static const char *const names[] = { "svad_clients", "svad_bonds" };
+	uint64_t values[2], deadline = live_now_ns() + 60000000000u;
+
+	/* each look is a round trip through the loop that has to come to rest */
+	while (live_stats(admin, names, values, 2) == 0 && (values[0] || values[1]))
+		if (live_now_ns() > deadline) {
+			fprintf(stderr, "svad-bench: svad still has %llu clients of the last round\n",
+				(unsigned long long)values[0]);
+			return;
+		}
+}
+
 uint64_t pss_kib(pid_t pid)
 {
 	unsigned long long kib = 0;

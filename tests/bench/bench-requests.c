@@ -286,6 +286,7 @@ static void connections(struct bench *b, struct server *s, int cpu)
 		for (int k = 0; k < N_KINDS; k++) {
 			double r = s->up[k] && k != LONG ? connections_run(s, k, ns) : NOTHING;
 
+			settle(s->admin);
 			if (r > 0 && i)
 				sample(&rate[k], r);
 		}

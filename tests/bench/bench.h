@@ -44,6 +44,9 @@ bool pin(pid_t pid, int cpu); /* all its threads; cpu -1: all CPUs. 0: ourselves
 pid_t spawn_pinned(int cpu, void (*fn)(void *arg), void *arg); /* forks; ends with us */
 void end_process(pid_t pid);
 pid_t live_broker(int admin); /* the broker's pid */
+/* Between rounds: waits until svad has seen the last client of the one before go, so that it does not pay for it
+ * in the next, nor a peer. */
+void settle(int admin);
 uint64_t pss_kib(pid_t pid);
 bool raise_fd_limit(unsigned want);
 
