@@ -8,5 +8,6 @@ EXTRA_DIST += \
 	kmod/accel/svad_accel_regs.h \
 	kmod/flush.c \
 	kmod/flush.h \
+	kmod/generic.c \
 	kmod/mutation.h \
 	kmod/svabroker_provider.h

@@ -5,6 +5,8 @@
  *
  * Lock order: bare_file.lock, bare_lock (devices, the ring of ends).
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/fs.h>
 #include <linux/interrupt.h>
 #include <linux/iommu.h>
