@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The only file that knows kernel versions: 6.12 and every release since.
+ */
+#ifndef SVAB_COMPAT_H
+#define SVAB_COMPAT_H
+
+#include <linux/iommu.h>
+#include <linux/version.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
+#error "svabroker needs Linux 6.12 or newer"
+#endif
+
+/* Until 6.15 SVA and page faults are features that a driver enables, in this order. Since then the
+ * first attachment does it.
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 16, 0)
+
+static inline int svab_compat_enable(struct device *dev, const char **reason)
+{
+	int r;
+
+	r = iommu_dev_enable_feature(dev, IOMMU_DEV_FEAT_IOPF);
+	if (r) {
+		*reason = "its page faults cannot be handled: no stall, no PRI, or no IOPF in the kernel";
+		return r;
+	}
+	r = iommu_dev_enable_feature(dev, IOMMU_DEV_FEAT_SVA);
+	if (r) {
+		*reason = "SVA is off: kernel without ARM_SMMU_V3_SVA, or CPU and SMMU do not match";
+		iommu_dev_disable_feature(dev, IOMMU_DEV_FEAT_IOPF);
+	}
+	return r;
+}
+
+static inline void svab_compat_disable(struct device *dev)
+{
+	iommu_dev_disable_feature(dev, IOMMU_DEV_FEAT_SVA);
+	iommu_dev_disable_feature(dev, IOMMU_DEV_FEAT_IOPF);
+}
+
+#else
+
+static inline int svab_compat_enable(struct device *dev, const char **reason)
+{
+	return 0;
+}
+
+static inline void svab_compat_disable(struct device *dev)
+{
+}
+
+#endif
+
+#endif /* SVAB_COMPAT_H */

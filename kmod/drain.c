@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The drain: everything between "this bond must end" and "this PASID may be reused".
+ *
+ *            BEGIN             device stopped: FLUSHED           all done: CLEAN
+ *   BOUND ---------> STOPPING -----------------------> FLUSHED ------------------> CLEAN
+ *                      |  |                               |                        ^  ^
+ *                      |  +---- device stopped CLEAN -----|------------------------+  |
+ *                      |                                  |                           |
+ *                      +------ FAILED, DEADLINE ----------+---> QUARANTINED ----------+
+ *                                                                |   the stop that was out came
+ *                      FLUSHED <--------- FLUSHED ---------------+   back, a retry, a reset
+ *
+ * svab_bond_input_locked() makes every transition and nothing else does, so whatever races to end
+ * a bond begins one drain. One work item carries a drain out: it cannot run twice at once. The
+ * deadline is a timer's, so it passes on time even while the provider has the work in its stop();
+ * the stop may still come back, and is believed then.
+ *
+ * QUARANTINED means that the PASID stays with the mm_struct, which stays counted, and that a second
+ * work item detaches the PASID from the IOMMU: translation is cut. That is never done while one of
+ * its page requests is being handled (svab_flush_detach()).
+ *
+ * Locks: the works hold none but svab_bond.attach_lock, around detaching; svab_lock for inputs,
+ * which may come from any context.
+ */
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/sched/mm.h>
+
+#include "flush.h"
+#include "svabroker_private.h"
+
+/* How often a cut that was not possible (one of the PASID's faults is being handled) is retried. */
+#define SVAB_CUT_TRY_MS 1000
+
+static void svab_count_draining(struct svab_bond *bond, int by)
+{
+	bond->device->draining += by;
+	svab.draining += by;
+}
+
+static void svab_count_quarantined(struct svab_bond *bond, int by)
+{
+	bond->device->quarantined += by;
+	svab.quarantined += by;
+}
+
+static void svab_drain_arm(struct svab_bond *bond)
+{
+	bond->deadline = ktime_add_ms(ktime_get(), bond->deadline_ms);
+	mod_timer(&bond->timer, jiffies + msecs_to_jiffies(bond->deadline_ms) + 1);
+}
+
+static void svab_drain_queue(struct svab_bond *bond)
+{
+	if (!queue_work(bond->device->wq, &bond->drain))
+		return;
+	kref_get(&bond->refs);
+	bond->device->working++;
+}
+
+static void svab_enter_stopping(struct svab_bond *bond, enum svab_cause cause)
+{
+	bond->state = SVAB_PASID_STOPPING;
+	bond->cause = cause;
+	bond->began_ns = ktime_get_ns();
+	svab_count_draining(bond, 1);
+	svab_drain_arm(bond);
+	if (cause == SVAB_CAUSE_MM_RELEASED)
+		svab_event_bond(bond, NULL, SVAB_EV_MM_RELEASED, 0);
+	svab_event_bond(bond, NULL, SVAB_EV_STOPPING, 0);
+	svab_drain_queue(bond);
+}
+
+static void svab_enter_flushed(struct svab_bond *bond)
+{
+	/* A stop that came late has a flush with a deadline of its own. */
+	if (bond->state == SVAB_PASID_QUARANTINED) {
+		svab_count_quarantined(bond, -1);
+		svab_count_draining(bond, 1);
+		svab_drain_arm(bond);
+	}
+	bond->state = SVAB_PASID_FLUSHED;
+	svab_event_bond(bond, NULL, SVAB_EV_FLUSHED, 0);
+}
+
+static void svab_enter_quarantined(struct svab_bond *bond)
+{
+	bond->state = SVAB_PASID_QUARANTINED;
+	bond->ended_ns = ktime_get_ns();
+	svab_count_draining(bond, -1);
+	svab_count_quarantined(bond, 1);
+	bond->device->stop_failures++;
+	timer_delete(&bond->timer);
+	svab_event_bond(bond, NULL, SVAB_EV_STOP_FAILED, 0);
+	svab_event_bond(bond, NULL, SVAB_EV_QUARANTINED, bond->ended_ns - bond->began_ns);
+	if (mod_delayed_work(bond->device->wq, &bond->cut, 0))
+		return;
+	kref_get(&bond->refs);
+	bond->device->working++;
+}
+
+static void svab_enter_clean(struct svab_bond *bond)
+{
+	struct svab_hold *hold, *next;
+
+	if (bond->state == SVAB_PASID_QUARANTINED)
+		svab_count_quarantined(bond, -1);
+	else
+		svab_count_draining(bond, -1);
+	bond->state = SVAB_PASID_CLEAN;
+	bond->ended_ns = ktime_get_ns();
+	bond->device->drained++;
+	svab.drained++;
+	timer_delete(&bond->timer);
+	if (!svab_mutated(SVAB_MUT_LOST_EVENT))
+		svab_event_bond(bond, NULL, SVAB_EV_DRAINED, bond->ended_ns - bond->began_ns);
+	hash_del(&bond->hash);
+	hash_del(&bond->of_pasid);
+	list_del(&bond->of_device);
+	list_del(&bond->of_mm);
+	bond->device->n_bonds--;
+	svab.n_bonds--;
+	list_for_each_entry_safe(hold, next, &bond->holds, of_bond)
+		svab_hold_free_locked(hold);
+	svab_bond_put(bond); /* the registry's; whoever makes the transition has one, too */
+}
+
+/**
+ * svab_bond_input_locked() - the one function that changes the state of a bond
+ * @bond: the bond; who calls it for what leads to CLEAN holds a reference
+ * @input: what happened
+ * @cause: of BEGIN
+ *
+ * Return: whether it meant something in this state.
+ */
+bool svab_bond_input_locked(struct svab_bond *bond, enum svab_input input, enum svab_cause cause)
+{
+	enum svab_pasid_state state = bond->state;
+
+	lockdep_assert_held(&svab_lock);
+	switch (input) {
+	case SVAB_INPUT_BEGIN:
+		if (state != SVAB_PASID_BOUND &&
+		    !(svab_mutated(SVAB_MUT_DOUBLE_DRAIN) && state == SVAB_PASID_STOPPING))
+			return false;
+		svab_enter_stopping(bond, cause);
+		break;
+	case SVAB_INPUT_FLUSHED:
+		if (state != SVAB_PASID_STOPPING && state != SVAB_PASID_QUARANTINED)
+			return false;
+		svab_enter_flushed(bond);
+		break;
+	case SVAB_INPUT_FAILED:
+	case SVAB_INPUT_DEADLINE:
+		if (state != SVAB_PASID_STOPPING && state != SVAB_PASID_FLUSHED)
+			return false;
+		svab_enter_quarantined(bond);
+		break;
+	case SVAB_INPUT_CLEAN:
+		if (state == SVAB_PASID_BOUND || state == SVAB_PASID_CLEAN)
+			return false;
+		svab_enter_clean(bond);
+		break;
+	}
+	wake_up_all(&bond->wait);
+	wake_up_all(&bond->device->settled);
+	return true;
+}
+
+static bool svab_bond_input(struct svab_bond *bond, enum svab_input input)
+{
+	bool r;
+
+	spin_lock_irq(&svab_lock);
+	r = svab_bond_input_locked(bond, input, SVAB_CAUSE_NONE);
+	spin_unlock_irq(&svab_lock);
+	return r;
+}
+
+/**
+ * svab_bond_retry_locked() - have a QUARANTINED bond's device asked once more
+ * @bond: in any state; the others do not care
+ */
+void svab_bond_retry_locked(struct svab_bond *bond)
+{
+	lockdep_assert_held(&svab_lock);
+	if (bond->state != SVAB_PASID_QUARANTINED || !bond->device->ops)
+		return;
+	bond->again = true;
+	bond->deadline = ktime_add_ms(ktime_get(), bond->deadline_ms);
+	svab_drain_queue(bond);
+}
+
+/**
+ * svab_bond_revoke_locked() - end a bond, or ask its device once more
+ * @bond: in any state
+ * @cause: why
+ */
+void svab_bond_revoke_locked(struct svab_bond *bond, enum svab_cause cause)
+{
+	if (bond->state == SVAB_PASID_QUARANTINED)
+		svab_bond_retry_locked(bond);
+	else
+		svab_bond_input_locked(bond, SVAB_INPUT_BEGIN, cause);
+}
+
+static void svab_drain_deadline(struct timer_list *timer)
+{
+	struct svab_bond *bond = container_of(timer, struct svab_bond, timer);
+	unsigned long flags;
+
+	spin_lock_irqsave(&svab_lock, flags);
+	/* It may have been armed anew while this waited for the lock. */
+	if (ktime_compare(ktime_get(), bond->deadline) >= 0)
+		svab_bond_input_locked(bond, SVAB_INPUT_DEADLINE, SVAB_CAUSE_NONE);
+	spin_unlock_irqrestore(&svab_lock, flags);
+}
+
+/* The mm_struct, and with it the PASID, is let go. */
+static void svab_drain_let_go(struct svab_bond *bond)
+{
+	bool held;
+
+	spin_lock_irq(&svab_lock);
+	held = bond->mm_held;
+	bond->mm_held = false;
+	if (held)
+		svab_mm_unpin_locked(bond->smm);
+	spin_unlock_irq(&svab_lock);
+	if (held)
+		mmdrop(bond->mm);
+}
+
+static enum svab_pasid_state svab_drain_was_reset(struct svab_bond *bond)
+{
+	enum svab_pasid_state state;
+
+	spin_lock_irq(&svab_lock);
+	state = bond->was_reset;
+	spin_unlock_irq(&svab_lock);
+	return state;
+}
+
+static ktime_t svab_drain_until(struct svab_bond *bond)
+{
+	ktime_t deadline;
+
+	spin_lock_irq(&svab_lock);
+	deadline = bond->deadline;
+	spin_unlock_irq(&svab_lock);
+	return deadline;
+}
+
+/*
+ * A process that vouches for its device spares the device a stop that it has not got, and nothing
+ * else: its word does not stand between two address spaces, so there is a flush in any case.
+ */
+static int svab_drain_vouched(struct svab_bond *bond)
+{
+	const struct svab_device *device = bond->device;
+
+	if (bond->vouched == SVAB_PASID_NONE)
+		return -EOPNOTSUPP;
+	/* It could still submit between its word and the end of its portal. */
+	if (device->ops->busy && device->ops->busy(device->dev, bond->pasid))
+		return -EBUSY;
+	return SVAB_PASID_FLUSHED;
+}
+
+/* SVAB_PASID_FLUSHED, SVAB_PASID_CLEAN or -errno. */
+static int svab_drain_stop(struct svab_bond *bond)
+{
+	const struct svab_device *device = bond->device;
+	int r = svab_drain_was_reset(bond);
+
+	if (r)
+		return r;
+	if (svab_mutated(SVAB_MUT_NO_STOP))
+		return SVAB_PASID_CLEAN;
+	if (device->ops->stop)
+		r = device->ops->stop(device->dev, bond->pasid, svab_drain_until(bond));
+	else
+		r = svab_drain_vouched(bond);
+	if (r == SVAB_PASID_FLUSHED || r == SVAB_PASID_CLEAN)
+		return r;
+	/* A reset while it was being asked is as good as an answer. */
+	return svab_drain_was_reset(bond) ?: r < 0 ? r : -EIO;
+}
+
+static int svab_drain_detach(struct svab_bond *bond)
+{
+	struct svab_device *device = bond->device;
+	ktime_t deadline = svab_drain_until(bond);
+	bool detached;
+	int r = 0;
+
+	mutex_lock(&bond->attach_lock);
+	if (bond->sva) {
+		r = svab_flush_detach(device->flush, device->dev, bond->sva, bond->pasid, deadline,
+				      &detached);
+		if (detached)
+			bond->sva = NULL;
+	}
+	mutex_unlock(&bond->attach_lock);
+	return r;
+}
+
+/* A deliberate fault. */
+static void svab_drain_detach_rashly(struct svab_bond *bond)
+{
+	mutex_lock(&bond->attach_lock);
+	if (bond->sva)
+		iommu_sva_unbind_device(bond->sva);
+	bond->sva = NULL;
+	mutex_unlock(&bond->attach_lock);
+}
+
+/*
+ * The order of the end: take the portal away, stop the device, flush what it left, detach, have the
+ * provider forget, let the mm go, tell. Here and nowhere else.
+ */
+static int svab_drain(struct svab_bond *bond)
+{
+	const struct svab_device *device = bond->device;
+	int r, stopped;
+
+	svab_portal_revoke(bond);
+
+	if (svab_mutated(SVAB_MUT_EARLY_MMDROP))
+		svab_drain_let_go(bond);
+	if (svab_mutated(SVAB_MUT_UNBIND_BEFORE_STOP))
+		svab_drain_detach_rashly(bond);
+	stopped = svab_drain_stop(bond);
+	if (stopped < 0)
+		return stopped;
+
+	if (stopped == SVAB_PASID_FLUSHED) {
+		svab_bond_input(bond, SVAB_INPUT_FLUSHED);
+		if (svab_mutated(SVAB_MUT_UNBIND_BEFORE_FLUSH)) {
+			svab_drain_detach_rashly(bond);
+		} else {
+			r = svab_flush(device->flush, bond->pasid, svab_drain_until(bond));
+			if (r)
+				return r;
+		}
+	}
+
+	r = svab_drain_detach(bond);
+	if (r)
+		return r;
+	device->ops->unbind(device->dev, bond->pasid);
+	svab_drain_let_go(bond);
+	svab_bond_input(bond, SVAB_INPUT_CLEAN);
+	module_put(bond->owner);
+	return 0;
+}
+
+static void svab_work_done(struct svab_bond *bond)
+{
+	struct svab_device *device = bond->device;
+
+	spin_lock_irq(&svab_lock);
+	device->working--;
+	wake_up_all(&device->settled);
+	spin_unlock_irq(&svab_lock);
+	svab_bond_put(bond);
+}
+
+static void svab_drain_work(struct work_struct *work)
+{
+	struct svab_bond *bond = container_of(work, struct svab_bond, drain);
+	bool go;
+	int r;
+
+	spin_lock_irq(&svab_lock);
+	go = bond->state == SVAB_PASID_STOPPING ||
+	     (bond->state == SVAB_PASID_QUARANTINED && bond->again);
+	bond->again = false;
+	spin_unlock_irq(&svab_lock);
+	if (go) {
+		r = svab_drain(bond);
+		if (r) {
+			svab_bond_input(bond, SVAB_INPUT_FAILED);
+			pr_notice_ratelimited("svabroker: %s did not stop PASID %u (%d): quarantined until the device is reset\n",
+					      bond->device->name, bond->pasid, r);
+		}
+	}
+	svab_work_done(bond);
+}
+
+static void svab_cut_work(struct work_struct *work)
+{
+	struct svab_bond *bond = container_of(to_delayed_work(work), struct svab_bond, cut);
+	struct svab_device *device = bond->device;
+	bool detached = true;
+
+	mutex_lock(&bond->attach_lock);
+	if (READ_ONCE(bond->state) == SVAB_PASID_QUARANTINED && bond->sva) {
+		/* What is left behind it is the flush's business, before the PASID is let go. */
+		svab_flush_detach(device->flush, device->dev, bond->sva, bond->pasid,
+				  ktime_add_ms(ktime_get(), SVAB_CUT_TRY_MS), &detached);
+		if (detached)
+			bond->sva = NULL;
+	}
+	mutex_unlock(&bond->attach_lock);
+	if (svab_mutated(SVAB_MUT_QUARANTINE_MMDROP))
+		svab_drain_let_go(bond);
+	if (!detached) {
+		pr_warn_ratelimited("svabroker: %s: a page request of PASID %u is still being handled, translation stays on until it is\n",
+				    device->name, bond->pasid);
+		/* With this work's reference; a new quarantine may have queued it already. */
+		if (queue_delayed_work(device->wq, &bond->cut, msecs_to_jiffies(SVAB_CUT_TRY_MS)))
+			return;
+	}
+	svab_work_done(bond);
+}
+
+/**
+ * svab_drain_init() - prepare a new bond
+ * @bond: new
+ */
+void svab_drain_init(struct svab_bond *bond)
+{
+	timer_setup(&bond->timer, svab_drain_deadline, 0);
+	INIT_WORK(&bond->drain, svab_drain_work);
+	INIT_DELAYED_WORK(&bond->cut, svab_cut_work);
+	init_waitqueue_head(&bond->wait);
+}
