@@ -165,6 +165,15 @@ test_broker_kmod_CPPFLAGS = $(TEST_CPPFLAGS)
 test_broker_kmod_CFLAGS = $(TEST_CFLAGS) $(LIBUV_CFLAGS) $(SECCOMP_CFLAGS)
 test_broker_kmod_LDADD = libsvad-common.la libsvadproto.la $(LIBUV_LIBS) $(SECCOMP_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
 
+UNIT_TESTS += test-doctor
+test_doctor_SOURCES = tests/unit/test-doctor.c \
+	client/ctl/doctor_config.c client/ctl/doctor_hardware.c client/ctl/doctor_iommu.c client/ctl/doctor_log.c \
+	client/ctl/args.c client/ctl/doctor_vfio.c client/ctl/hw.c client/ctl/json.c client/ctl/machine.c client/ctl/names.c \
+	client/ctl/term.c client/ctl/vfio_text.c
+test_doctor_CPPFLAGS = $(TEST_CPPFLAGS)
+test_doctor_CFLAGS = $(TEST_CFLAGS) $(JANSSON_CFLAGS)
+test_doctor_LDADD = libsvad-common.la libsvadproto.la $(PROTOBUF_C_LIBS) $(JANSSON_LIBS) $(TEST_LIBS)
+
 # ---- system tests: real processes on the simulated device ---------------------------------------
 
 SYSTEM_TESTS =
@@ -269,6 +278,12 @@ test_daemon_SOURCES = tests/system/test-daemon.c $(SYS_HARNESS)
 test_daemon_CPPFLAGS = $(TEST_CPPFLAGS)
 test_daemon_CFLAGS = $(TEST_CFLAGS)
 test_daemon_LDADD = $(SYS_LIBS)
+
+SYSTEM_TESTS += test-hardware
+test_hardware_SOURCES = tests/system/test-hardware.c $(SYS_HARNESS)
+test_hardware_CPPFLAGS = $(TEST_CPPFLAGS)
+test_hardware_CFLAGS = $(TEST_CFLAGS)
+test_hardware_LDADD = $(SYS_LIBS)
 
 # ---- which of them run again in other ways (tests/run-all) ---------------------------------------
 
