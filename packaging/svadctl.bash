@@ -84,9 +84,14 @@ _svadctl() {
 	bond) mapfile -t COMPREPLY < <(compgen -W 'list show revoke' -- "$cur") ;;
 	quarantine) mapfile -t COMPREPLY < <(compgen -W 'list release' -- "$cur") ;;
 	config) mapfile -t COMPREPLY < <(compgen -W 'check' -- "$cur") ;;
-	'device show' | 'device reset')
-		mapfile -t COMPREPLY < <(compgen -W "$(_svadctl_ask 1 device list)" -- "$cur")
+	'device show')
+		# vfio devices too, by the names that sysfs has for them
+		word=$(for i in /sys/class/vfio-dev/*/device; do
+			[[ -e $i ]] && basename "$(readlink -f "$i")"
+		done)
+		mapfile -t COMPREPLY < <(compgen -W "$(_svadctl_ask 1 device list) $word" -- "$cur")
 		;;
+	'device reset') mapfile -t COMPREPLY < <(compgen -W "$(_svadctl_ask 1 device list)" -- "$cur") ;;
 	'bond show' | 'bond revoke')
 		mapfile -t COMPREPLY < <(compgen -W "$(_svadctl_ask 1 bond list)" -- "$cur")
 		;;

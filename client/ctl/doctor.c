@@ -84,12 +84,13 @@ static const char *device_remedy(const Svad__V1__Device *dev, char *buf, size_t 
 	static const struct {
 		const char *says, *remedy;
 	} remedies[] = {
-		{ "PASID",
-		  "its firmware or PCI capability must give it PASIDs: see the hardware findings below" },
-		{ "fault", "its firmware must say that it can stall: see the hardware findings below" },
-		{ "coherent", "firmware: dma-coherent, if the hardware is: see the hardware findings below" },
+		{ "built without SVA", "a kernel with CONFIG_ARM_SMMU_V3_SVA" },
+		{ "SVA is off", "what the SMMUv3's driver says of it is among the hardware findings below" },
+		{ "not behind an IOMMU", "firmware: iommus in its device tree node, or its mapping in IORT" },
+		{ "no PASID", "firmware: pasid-num-bits, or its width in IORT; PCI: a PASID capability" },
+		{ "page faults", "firmware: dma-can-stall, or the stall flag in IORT, if the hardware can" },
+		{ "coherent", "firmware: dma-coherent, or IORT's memory properties, if the hardware is" },
 		{ "group", "SVA needs an IOMMU group of its own: see the hardware findings below" },
-		{ "SVA", "a kernel with CONFIG_ARM_SMMU_V3_SVA: see the hardware findings below" },
 	};
 
 	for (size_t i = 0; dev->health == SVAD__V1__DEVICE_HEALTH__HEALTH_GONE &&
@@ -104,20 +105,35 @@ static const char *device_remedy(const Svad__V1__Device *dev, char *buf, size_t 
 static int device_found(void *userdata, const Svad__V1__Device *dev)
 {
 	struct doctor *d = userdata;
-	char remedy[256], buf[256];
+	char buf[256];
 
 	switch (dev->health) {
 	case SVAD__V1__DEVICE_HEALTH__HEALTH_OK:
-		doctor_say(d, SECTION_DAEMON, LEVEL_OK, "device", NULL, "device %s is healthy", dev->name);
+		/* The kernel module may say all the same that not all is well, as when its IOMMU cannot be
+		 * flushed */
+		if (*dev->reason)
+			doctor_say(d, SECTION_DAEMON, LEVEL_WARN, "device",
+				   "a kernel and an SMMUv3 that svabroker.ko can look into, or a device "
+				   "whose stop awaits its "
+				   "responses; until then its bonds may end in quarantine",
+				   "device %s is healthy, but: %s", dev->name, dev->reason);
+		else
+			doctor_say(d, SECTION_DAEMON, LEVEL_OK, "device", NULL, "device %s is healthy",
+				   dev->name);
 		break;
 	case SVAD__V1__DEVICE_HEALTH__HEALTH_RESETTING:
 		doctor_say(d, SECTION_DAEMON, LEVEL_INFO, "device", NULL, "device %s is being reset",
 			   dev->name);
 		break;
+	case SVAD__V1__DEVICE_HEALTH__HEALTH_GONE:
+		doctor_say(d, SECTION_DAEMON, LEVEL_WARN, "device", device_remedy(dev, buf, sizeof(buf)),
+			   "device %s cannot be used: %s", dev->name,
+			   *dev->reason ? dev->reason : "no reason given");
+		break;
 	default:
-		snprintf(remedy, sizeof(remedy), "%s", device_remedy(dev, buf, sizeof(buf)));
-		doctor_say(d, SECTION_DAEMON, LEVEL_WARN, "device", remedy, "device %s is %s: %s", dev->name,
-			   name_health(dev->health), *dev->reason ? dev->reason : "no reason given");
+		doctor_say(d, SECTION_DAEMON, LEVEL_WARN, "device", device_remedy(dev, buf, sizeof(buf)),
+			   "device %s is %s: %s", dev->name, name_health(dev->health),
+			   *dev->reason ? dev->reason : "no reason given");
 	}
 	return CTL_OK;
 }

@@ -23,7 +23,11 @@ static const struct ctl_command commands[] = {
 	  "Columns: BUSY is engines working now of those there are; BONDS is now, of those allowed.\n",
 	  cmd_device_list },
 	{ "device", "show", "NAME",
-	  "Everything about one device, why it is degraded, and what to do about it", NULL, cmd_device_show },
+	  "Everything about one device, why it is degraded, and what to do about it",
+	  "NAME is one of svad's, or a device that is bound to vfio (0000:01:00.0, vfio0): such a one is "
+	  "opened, if\n"
+	  "nobody uses it, to ask the kernel about its IOMMU; vfio may reset it then.\n",
+	  cmd_device_show },
 	{ "device", "reset", "NAME", "Reset a device; ends its bonds and its quarantines",
 	  "Every bond of the device drains; quarantined PASIDs come free, because a reset device has "
 	  "forgotten\n"
@@ -58,8 +62,12 @@ static const struct ctl_command commands[] = {
 	{ "metrics", NULL, "", "Counters in Prometheus' text format",
 	  "For the node exporter's textfile collector, or any scraper that runs commands.\n", cmd_metrics },
 	{ "doctor", NULL, "", "Why SVA is or is not usable here, with a remedy for each finding",
-	  "Works with and without a running svad. Exit code 0: the simulated backend serves here; 1: it does "
-	  "not.\n",
+	  "Works with and without a running svad; as root it sees more. Devices that are bound to vfio and "
+	  "that "
+	  "nobody\n"
+	  "uses are opened by svad to ask the kernel about their IOMMU; vfio may reset them then. Exit code "
+	  "0: the\n"
+	  "configured backend serves here (the simulated one where no svad runs); 1: it does not.\n",
 	  cmd_doctor },
 	{ "config", "check", "[FILE]", "Check a configuration file, and the FILE.d/*.conf beside it",
 	  "Names file:line for each mistake. Exit code 5 when there is one. Needs no running svad.\n",
