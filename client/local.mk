@@ -119,6 +119,7 @@ svad_demo_SOURCES = \
 	client/demo/children.c \
 	client/demo/daemon.c \
 	client/demo/demo.h \
+	client/demo/fault.c \
 	client/demo/main.c \
 	client/demo/roles.c \
 	client/demo/scenes.c

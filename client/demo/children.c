@@ -17,7 +17,10 @@ struct demo_child *demo_spawn(struct demo *d, const char *role, const char *arg)
 	struct demo_child *c;
 	int in[2], out[2];
 
-	if (d->n_children == DEMO_MAX_CHILDREN) {
+	/* The place of one that was reaped, else a new one. */
+	for (c = d->children; c < d->children + d->n_children && c->pid; c++)
+		;
+	if (c == d->children + DEMO_MAX_CHILDREN) {
 		demo_fail(d, "too many clients");
 		return NULL;
 	}
@@ -25,7 +28,9 @@ struct demo_child *demo_spawn(struct demo *d, const char *role, const char *arg)
 		demo_fail(d, "pipe: %s", strerror(errno));
 		return NULL;
 	}
-	c = &d->children[d->n_children++];
+	if (c == d->children + d->n_children)
+		d->n_children++;
+	*c = (struct demo_child){ .pid = 0 };
 	c->to = in[1];
 	c->from = out[0];
 	c->pidfd = -1;

@@ -4,7 +4,6 @@
 #include <ftw.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,12 +25,17 @@ static bool write_config(struct demo *d)
 		return demo_fail(d, "%s: %s", d->conf, strerror(errno));
 	/* As root, no other user has to exist for a demonstration: what it starts it starts as itself. */
 	fprintf(f,
-		"[daemon]\nbackend = sim\nruntime_dir = %s\nsocket = %s\nadmin_socket = %s\n%slog_level = "
+		"[daemon]\nbackend = %s\nruntime_dir = %s\nsocket = %s\nadmin_socket = %s\n%slog_level = "
 		"err\n",
-		d->dir, d->socket, d->admin, geteuid() ? "" : "user = root\n");
-	fprintf(f, "[sim]\nfault_socket = %s\n", d->fault);
-	fprintf(f, "[device \"sim0\"]\nengines = 2\nstop = flushed\ndrain_deadline = 300\n");
-	fprintf(f, "[device \"sim1\"]\nengines = 2\nstop = clean\n");
+		d->kmod ? "kmod" : "sim", d->dir, d->socket, d->admin, geteuid() ? "" : "user = root\n");
+	if (d->kmod)
+		fprintf(f, "[device \"%s\"]\ndrain_deadline = 2000\n", d->device[0]);
+	else
+		fprintf(f,
+			"[sim]\nfault_socket = %s\n"
+			"[device \"%s\"]\nengines = 2\nstop = flushed\ndrain_deadline = 300\n"
+			"[device \"%s\"]\nengines = 2\nstop = clean\n",
+			d->fault, d->device[0], d->device[1]);
 	if (fclose(f))
 		return demo_fail(d, "%s: %s", d->conf, strerror(errno));
 	return true;
@@ -57,17 +61,6 @@ static bool wait_ready(struct demo *d, int notify)
 		if (strstr(text, "READY=1"))
 			return true;
 	}
-}
-
-static bool connect_fault(struct demo *d)
-{
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-
-	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", d->fault);
-	d->fault_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (d->fault_fd < 0 || connect(d->fault_fd, (struct sockaddr *)&sun, sizeof(sun)))
-		return demo_fail(d, "the fault socket %s: %s", d->fault, strerror(errno));
-	return true;
 }
 
 static bool connect_admin(struct demo *d)
@@ -138,7 +131,7 @@ bool demo_start(struct demo *d)
 	close(notify);
 	if (!ok)
 		return demo_fail(d, "svad could not be started");
-	return connect_admin(d) && connect_fault(d);
+	return connect_admin(d) && demo_fault_open(d);
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -173,30 +166,6 @@ void demo_stop(struct demo *d, int *ret_status)
 	}
 	if (*d->dir)
 		nftw(d->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-bool demo_fault(struct demo *d, char *answer, size_t size, const char *fmt, ...)
-{
-	char text[256], buf[4096];
-	va_list ap;
-	ssize_t n;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	if (send(d->fault_fd, text, strlen(text), MSG_NOSIGNAL) < 0)
-		return demo_fail(d, "fault socket, \"%s\": %s", text, strerror(errno));
-	if (!demo_wait(d, d->fault_fd, DEMO_WAIT_MS, text))
-		return false;
-	n = recv(d->fault_fd, buf, sizeof(buf) - 1, 0);
-	if (n <= 0)
-		return demo_fail(d, "fault socket, \"%s\": no answer", text);
-	buf[n] = 0;
-	if (strncmp(buf, "ok", 2))
-		return demo_fail(d, "fault socket, \"%s\": %s", text, buf);
-	if (answer)
-		snprintf(answer, size, "%s", buf);
-	return true;
 }
 
 bool demo_status(struct demo *d, uint64_t *ret_violations)

@@ -2,11 +2,11 @@
 #ifndef SVAD_DEMO_H
 #define SVAD_DEMO_H
 /*
- * The demonstration: an svad of its own, real client processes, six scenes, everything verified. The parent
- * drives and judges; its children (demo --child ROLE) are the clients, told by lines on their stdin,
- * answering by lines on stdout. Nothing is timed by sleeping: what has to be in the middle of DMA is held
- * there by the fault socket, and what has to have happened is waited for as an event. Single-threaded, but
- * for the children's own threads.
+ * The demonstration: an svad of its own, real client processes, six scenes, everything verified, on the
+ * simulated device or on the kernel module. The parent drives and judges; its children (demo --child ROLE) are
+ * the clients, told by lines on their stdin, answering by lines on stdout. Nothing is timed by sleeping: what
+ * has to be in the middle of DMA is held there through the channel for faults, and what has to have happened
+ * is waited for as an event. Single-threaded, but for the children's own threads.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,8 +15,15 @@
 
 #include "../ctl/rpc.h"
 
-#define DEMO_BYTES ((size_t)64 << 20) /* of each transfer */
-#define DEMO_WAIT_MS 20000
+/* Of each transfer, and how long to wait for what must come. A kernel on an emulated processor works with
+ * less, and takes longer. */
+#define DEMO_BYTES demo_bytes
+#define DEMO_MIB (demo_bytes >> 20)
+#define DEMO_WAIT_MS demo_wait_ms
+extern size_t demo_bytes;
+extern int demo_wait_ms;
+#define DEMO_ENV_MIB "SVAD_DEMO_MIB"
+#define DEMO_ENV_WAIT "SVAD_DEMO_WAIT_MS"
 #define DEMO_MAX_EVENTS 1024
 #define DEMO_MAX_CHILDREN 32
 
@@ -38,6 +45,9 @@ struct demo_child {
 };
 
 struct demo {
+	bool kmod;
+	const char *device[2]; /* one whose stop ends FLUSHED, one whose stop ends CLEAN */
+	const char *fault_port; /* kmod: of the device's model; NULL: found by its name */
 	const char *bindir;
 	const char *self;
 	char dir[80];
@@ -67,18 +77,21 @@ void demo_say(struct demo *d, const char *fmt, ...) __attribute__((format(printf
 bool demo_wait(struct demo *d, int fd, int timeout_ms, const char *what);
 bool demo_wait_either(struct demo *d, int fd, int fd2, int timeout_ms, const char *what);
 
-/* ---- daemon.c: svad, its administrators' connection, its fault socket ---- */
+/* ---- daemon.c: svad and its administrators' connection ---- */
 bool demo_start(struct demo *d);
 void demo_stop(struct demo *d,
 	       int *ret_status); /* drains, ends svad, removes the directory; whatever state it is in */
-bool demo_fault(struct demo *d, char *answer, size_t size, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
 bool demo_status(struct demo *d, uint64_t *ret_violations);
 /* Takes what events there are; then the first of that kind, bond (0: any) and pid (0: any) from *from on;
  * waits for it. */
 const struct demo_event *demo_event(struct demo *d, size_t from, unsigned kind, uint64_t bond, pid_t pid);
 /* Runs svadctl; its exit code, -1 when it could not be run. */
 int demo_svadctl(struct demo *d, const char *a, const char *b, const char *c);
+
+/* ---- fault.c: whoever plays the device, told what to do to it ---- */
+bool demo_fault_open(struct demo *d);
+bool demo_fault(struct demo *d, char *answer, size_t size, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
 
 /* ---- children.c: the parent's side ---- */
 struct demo_child *demo_spawn(struct demo *d, const char *role, const char *arg); /* NULL: noted */

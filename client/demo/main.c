@@ -15,6 +15,9 @@
 #include "../ctl/units.h"
 #include "demo.h"
 
+size_t demo_bytes = (size_t)64 << 20;
+int demo_wait_ms = 20000;
+
 static int signal_pipe[2] = { -1, -1 };
 
 static void on_signal(int signo)
@@ -146,14 +149,41 @@ static bool run(struct demo *d)
 static int usage(void)
 {
 	fprintf(stderr,
-		"Usage: svad-demo [--bindir DIR]\nRuns svad, svad-broker, svad-simdev and svadctl of DIR "
-		"(default: where svad-demo is).\n");
+		"Usage: svad-demo [--bindir DIR] [--backend sim|kmod] [--fault-port PATH]\n"
+		"Runs svad, svad-broker, svad-simdev and svadctl of DIR (default: where svad-demo is).\n"
+		"kmod: on the kernel module, in the virtual machine; PATH leads to the device's model "
+		"(default: "
+		"the port svad.hw).\n");
 	return 2;
+}
+
+/* What differs on the kernel module; the clients, which are told by their environment, differ in nothing
+ * else. */
+static bool use_backend(struct demo *d, const char *name)
+{
+	d->kmod = !strcmp(name, "kmod");
+	if (!d->kmod)
+		return !strcmp(name, "sim");
+	d->device[0] = "accel0";
+	d->device[1] = "accel1";
+	setenv(DEMO_ENV_MIB, "8", 1);
+	setenv(DEMO_ENV_WAIT, "120000", 1);
+	return true;
+}
+
+static void read_environment(void)
+{
+	const char *mib = getenv(DEMO_ENV_MIB), *wait = getenv(DEMO_ENV_WAIT);
+
+	if (mib && atoi(mib) > 0)
+		demo_bytes = (size_t)atoi(mib) << 20;
+	if (wait && atoi(wait) > 0)
+		demo_wait_ms = atoi(wait);
 }
 
 int main(int argc, char **argv)
 {
-	static struct demo d = { .svad_pidfd = -1, .fault_fd = -1, .ctl = { .timeout_ms = DEMO_WAIT_MS } };
+	static struct demo d = { .svad_pidfd = -1, .fault_fd = -1, .device = { "sim0", "sim1" } };
 	static char bindir[4096], self[4096];
 	struct sigaction sa = { .sa_handler = on_signal };
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -162,8 +192,10 @@ int main(int argc, char **argv)
 
 	if (n <= 0)
 		return 1;
-	if (argc >= 3 && !strcmp(argv[1], "--child"))
+	if (argc >= 3 && !strcmp(argv[1], "--child")) {
+		read_environment();
 		return demo_role(argv[2], argc > 3 ? argv[3] : "");
+	}
 	snprintf(bindir, sizeof(bindir), "%s", self);
 	*strrchr(bindir, '/') = 0;
 	for (int i = 1; i < argc; i++) {
@@ -172,10 +204,14 @@ int main(int argc, char **argv)
 				fprintf(stderr, "svad-demo: %s: %s\n", argv[i], strerror(errno));
 				return 2;
 			}
-		} else {
+		} else if (!strcmp(argv[i], "--fault-port") && i + 1 < argc) {
+			d.fault_port = argv[++i];
+		} else if (strcmp(argv[i], "--backend") || i + 1 == argc || !use_backend(&d, argv[++i])) {
 			return usage();
 		}
 	}
+	read_environment();
+	d.ctl.timeout_ms = demo_wait_ms;
 	d.bindir = bindir;
 	d.self = self;
 	term_init();
@@ -189,7 +225,9 @@ int main(int argc, char **argv)
 	printf("%ssvad: a device works in a process's own memory, and every way that this can end ends "
 	       "well%s\n",
 	       style_on(STYLE_BOLD), style_off(STYLE_BOLD));
-	printf("Simulated device and IOMMU; real processes, memory, daemon and tools.\n\n");
+	puts(d.kmod ? "Real kernel, arm-smmu-v3 driver, svabroker.ko and processes; SMMUv3 and device are "
+		      "models.\n"
+		    : "Simulated device and IOMMU; real processes, memory, daemon and tools.\n");
 	fflush(stdout);
 	ok = demo_start(&d) && run(&d);
 	demo_kill_children(&d);
