@@ -29,6 +29,7 @@ dist_doc_DATA = LICENSE NEWS README.md \
 	doc/architecture.md \
 	doc/client.md \
 	doc/protocol.md \
+	doc/provider.md \
 	doc/states.md
 
 # Fragments get their installed names here, and svad.conf is an administrator's own: an existing one is never overwritten.
