@@ -8,9 +8,15 @@ EXTRA_DIST += \
 	tests/vm/bare/late.c \
 	tests/vm/bare/provider.c \
 	tests/vm/devicetree \
+	tests/vm/init \
+	tests/vm/initramfs \
 	tests/vm/kernel \
 	tests/vm/kernel-7.2.config \
 	tests/vm/kernel-debug.config \
 	tests/vm/kernel.config \
 	tests/vm/machine.dtso \
-	tests/vm/machine.sh
+	tests/vm/machine.sh \
+	tests/vm/modules \
+	tests/vm/run
+
+include tests/vm/guest/local.mk
