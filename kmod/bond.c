@@ -251,7 +251,7 @@ static int svab_bond_attach(struct svab_bond *bond)
 	return 0;
 }
 
-/* The provider took the PASID and no process ever had its portal: nothing was asked of the device. */
+/* No process ever had the portal: nothing was asked of the device. */
 static void svab_bond_undo(struct svab_bond *bond, bool provider)
 {
 	struct svab_device *device = bond->device;

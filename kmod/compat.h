@@ -12,7 +12,11 @@
 #error "svabroker needs Linux 6.12 or newer"
 #endif
 
-/* Until 6.15 SVA and page faults are features that a driver enables, in this order. Since then the
+#define SVAB_REASON_SVA "SVA is off: kernel without ARM_SMMU_V3_SVA, or CPU and SMMU do not match"
+#define SVAB_REASON_IOPF "its page faults cannot be handled: no stall, or the kernel has no IOPF"
+
+/*
+ * Until 6.15 SVA and page faults are features that a driver enables, in this order. Since then the
  * first attachment does it.
  */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 16, 0)
@@ -23,12 +27,12 @@ static inline int svab_compat_enable(struct device *dev, const char **reason)
 
 	r = iommu_dev_enable_feature(dev, IOMMU_DEV_FEAT_IOPF);
 	if (r) {
-		*reason = "its page faults cannot be handled: no stall, no PRI, or no IOPF in the kernel";
+		*reason = SVAB_REASON_IOPF;
 		return r;
 	}
 	r = iommu_dev_enable_feature(dev, IOMMU_DEV_FEAT_SVA);
 	if (r) {
-		*reason = "SVA is off: kernel without ARM_SMMU_V3_SVA, or CPU and SMMU do not match";
+		*reason = SVAB_REASON_SVA;
 		iommu_dev_disable_feature(dev, IOMMU_DEV_FEAT_IOPF);
 	}
 	return r;

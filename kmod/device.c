@@ -95,11 +95,11 @@ static int svab_device_trial(struct device *dev, const char **reason)
 		r = PTR_ERR(sva);
 		if (r == -ENOSPC || r == -ENOMEM)
 			return 0; /* says nothing about the device */
-		*reason = "SVA is off: kernel without ARM_SMMU_V3_SVA, or CPU and SMMU do not match";
+		*reason = SVAB_REASON_SVA;
 		return r;
 	}
 	if (!rcu_access_pointer(dev->iommu->fault_param)) {
-		*reason = "its page faults cannot be handled: no stall, no PRI, or no IOPF in the kernel";
+		*reason = SVAB_REASON_IOPF;
 		r = -EOPNOTSUPP;
 	}
 	iommu_sva_unbind_device(sva);

@@ -5,7 +5,8 @@
  * but not the knowledge that it did: LOST comes in their place, and then it lists.
  *
  * Locks: svab_event_lock is innermost; svab_queue.read_lock is held around copying to the reader
- * and so outside mmap_lock. Events are queued under svab_lock, in the order of the states they tell.
+ * and so outside mmap_lock. Events are queued under svab_lock, in the order of the states that
+ * they tell.
  */
 #include <linux/slab.h>
 #include <linux/uaccess.h>

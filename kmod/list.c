@@ -2,9 +2,10 @@
 /*
  * SVAB_LIST: all contexts with their grants and bonds, a page at a time.
  *
- * The cursor is the number of a ctx << 16 | how many of its entries were given. Contexts are numbered
- * as they come, so what is there throughout is listed once, whatever comes and goes meanwhile. A ctx
- * is cut in two only when it fits no page: between two pages its entries may become fewer.
+ * The cursor is the number of a ctx << 16 | how many of its entries were given. Contexts are
+ * numbered as they come, so what is there throughout is listed once, whatever comes and goes
+ * meanwhile. A ctx is cut in two only when it fits no page: between two pages its entries may
+ * become fewer.
  *
  * Locks: svab_lock for a page; the reader's memory is touched without.
  */

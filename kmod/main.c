@@ -160,8 +160,9 @@ union svab_args {
 	struct svab_list list;
 };
 
-/* min: the struct as it was in ABI 1. answers: it is copied back; a handler that hands out a fd does
- * that itself.
+/*
+ * min: the struct as it was in ABI 1. answers: it is copied back; a handler that hands out a fd
+ * does that itself.
  */
 static const struct svab_op {
 	int (*run)(void *arg, void __user *user);
@@ -170,7 +171,9 @@ static const struct svab_op {
 	bool answers;
 } svab_ops[] = {
 #define SVAB_OP(cmd, type, fn, back)                                                               \
-	[_IOC_NR(cmd)] = { .run = (fn), .size = sizeof(type), .min = sizeof(type), .answers = (back) }
+	[_IOC_NR(cmd)] = {                                                                         \
+		.run = (fn), .size = sizeof(type), .min = sizeof(type), .answers = (back)          \
+	}
 	SVAB_OP(SVAB_INFO, struct svab_info, svab_ctl_info, true),
 	SVAB_OP(SVAB_DEV_NEXT, struct svab_dev_info, svab_ctl_dev_next, true),
 	SVAB_OP(SVAB_CTX_CREATE, struct svab_ctx_create, svab_ctl_ctx_create, false),
@@ -278,7 +281,7 @@ err_wq:
 static void __exit svab_exit(void)
 {
 	misc_deregister(&svab_ctl);
-	/* No fd is open and no provider is loaded: what is left is what the last of them left behind. */
+	/* No fd is open and no provider is loaded: what is left is what they left behind. */
 	svab_generic_exit();
 	destroy_workqueue(svab.wq);
 	mmu_notifier_synchronize();

@@ -7,9 +7,23 @@
 
 static const char *const svab_mutation_names[] = {
 	[SVAB_MUT_NONE] = "none",
-#define SVAB_MUTATION_NAME(id, name) [SVAB_MUT_##id] = name,
-	SVAB_MUTATION_LIST(SVAB_MUTATION_NAME)
-#undef SVAB_MUTATION_NAME
+	[SVAB_MUT_UNBIND_BEFORE_STOP] = "unbind-before-stop",
+	[SVAB_MUT_UNBIND_BEFORE_FLUSH] = "unbind-before-flush",
+	[SVAB_MUT_NO_STOP] = "no-stop",
+	[SVAB_MUT_NO_ZAP] = "no-zap",
+	[SVAB_MUT_REFAULT] = "refault",
+	[SVAB_MUT_EARLY_MMDROP] = "early-mmdrop",
+	[SVAB_MUT_QUARANTINE_MMDROP] = "quarantine-mmdrop",
+	[SVAB_MUT_LOST_REF] = "lost-ref",
+	[SVAB_MUT_DOUBLE_DRAIN] = "double-drain",
+	[SVAB_MUT_NO_RELEASE] = "no-release",
+	[SVAB_MUT_KEEP_GRANT] = "keep-grant",
+	[SVAB_MUT_LOST_EVENT] = "lost-event",
+	[SVAB_MUT_ANY_MM] = "any-mm",
+	[SVAB_MUT_QUARANTINE_REBIND] = "quarantine-rebind",
+	[SVAB_MUT_FLUSH_NO_EVENTQ] = "flush-no-eventq",
+	[SVAB_MUT_FLUSH_NO_IRQ] = "flush-no-irq",
+	[SVAB_MUT_FLUSH_NO_IOPF] = "flush-no-iopf",
 };
 
 static int svab_mutation;

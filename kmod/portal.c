@@ -73,7 +73,8 @@ int svab_portal_mmap(struct file *file, struct vm_area_struct *vma)
  * svab_portal_revoke() - take the portal of a bond away
  * @bond: whose
  *
- * When it returns no process has a page of it, or gets one: the next access is SIGBUS. Again is fine.
+ * When it returns no process has a page of it, or gets one: the next access is SIGBUS. May be
+ * called again.
  */
 void svab_portal_revoke(struct svab_bond *bond)
 {

@@ -4,9 +4,9 @@
  *
  *   control  an open /dev/svabroker: a queue of events and the right to give orders
  *   ctx      one client's capability; lives until its last fd is closed or it is revoked
- *   grant    permits a ctx one bond with a device; turns into a hold
- *   hold     one ctx's share in a bond; what its grant pays for
+ *   grant    permits a ctx one bond with a device; used up by a hold
  *   ref      one bond fd
+ *   hold     one ctx's share in a bond: its refs
  *   bond     one (device, address space) pair
  *   mm       an address space that has bonds or contexts; owns the mmu_notifier
  *   device   what a provider registered
