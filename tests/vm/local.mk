@@ -17,6 +17,7 @@ EXTRA_DIST += \
 	tests/vm/machine.dtso \
 	tests/vm/machine.sh \
 	tests/vm/modules \
+	tests/vm/packages \
 	tests/vm/run
 
 include tests/vm/guest/local.mk
