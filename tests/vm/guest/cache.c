@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * d: memory that changes under running DMA. The model keeps a TLB that only the proper commands invalidate, and its checker compares every
- * access with a fresh walk: a missing invalidation is a violation there, and wrong bytes here.
+ * d: memory that changes under running DMA. The model keeps a TLB that only the proper commands invalidate,
+ * and its checker compares every access with a fresh walk: a missing invalidation is a violation there, and
+ * wrong bytes here.
  */
 #include "vm.h"
 
@@ -44,8 +45,10 @@ static void *write_on(void *arg)
 
 		if (status != SVA_DEMO_OK) {
 			w->faulted++;
-			if (!w->faults_are_fine || (status != SVA_DEMO_FAULT_UNMAPPED && status != SVA_DEMO_FAULT_PERMISSION))
-				FAIL("the writer's job ended with status %u at %#llx", status, (unsigned long long)done.fault_addr);
+			if (!w->faults_are_fine ||
+			    (status != SVA_DEMO_FAULT_UNMAPPED && status != SVA_DEMO_FAULT_PERMISSION))
+				FAIL("the writer's job ended with status %u at %#llx", status,
+				     (unsigned long long)done.fault_addr);
 		}
 		__atomic_add_fetch(&w->laps, 1, __ATOMIC_RELEASE);
 	}
@@ -152,7 +155,8 @@ void scenario_d_mprotect(void)
 		writer_laps(&w, 1);
 		fill_cpu(TARGET, P2, SIZE);
 		MUST_SYS(mprotect(TARGET, SIZE, PROT_READ) == 0);
-		/* From here on nobody may write it: what it holds now is what it holds until it is writable again. */
+		/* From here on nobody may write it: what it holds now is what it holds until it is writable
+		 * again. */
 		memcpy(before, (char *)TARGET + SIZE - 64, 64);
 		writer_laps(&w, 2);
 		MUST(memcmp(before, (char *)TARGET + SIZE - 64, 64) == 0);
@@ -181,7 +185,8 @@ void scenario_d_dontneed(void)
 
 void scenario_d_ksm(void)
 {
-	/* Two equal pages become one, write-protected: the device's next write must take it apart again, for its side only. */
+	/* Two equal pages become one, write-protected: the device's next write must take it apart again, for
+	 * its side only. */
 	unsigned char *p = pages_at(TARGET, 2 * SIZE), *twin = p + SIZE;
 	uint64_t deadline;
 	struct rbond b;
@@ -272,7 +277,8 @@ void scenario_d_thp_collapse(void)
 
 void scenario_d_migrate(void)
 {
-	/* Compaction moves pages under the device's hands. Holes are made first, so that it has something to do. */
+	/* Compaction moves pages under the device's hands. Holes are made first, so that it has something to
+	 * do. */
 	size_t size = 16u << 20;
 	unsigned n = rounds(5, 10), moved = 0;
 	unsigned char *holes = pages(size);
@@ -311,7 +317,8 @@ void scenario_d_migrate(void)
 
 void scenario_d_fork_under_dma(void)
 {
-	/* fork() makes everything copy-on-write while the device writes it: one invalidation for all of it. */
+	/* fork() makes everything copy-on-write while the device writes it: one invalidation for all of it.
+	 */
 	unsigned n = rounds(6, 20);
 	struct writer w;
 
@@ -342,7 +349,8 @@ void scenario_d_fork_under_dma(void)
 
 void scenario_d_ignored_invalidation(void)
 {
-	/* The test of the test: one invalidation is dropped by the model, and the checker must see what comes of it. */
+	/* The test of the test: one invalidation is dropped by the model, and the checker must see what comes
+	 * of it. */
 	unsigned char *p = pages_at(TARGET, PAGE);
 	struct sva_demo_completion done;
 	struct rbond b;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a scenario may not leave: violations in the model, objects in the module, splats in the kernel's log, fds here. */
+/* What a scenario may not leave: violations in the model, objects in the module, splats in the kernel's log,
+ * fds here. */
 #include "vm.h"
 
 #include <dirent.h>
@@ -67,11 +68,36 @@ void check_begin(void)
 
 /* Words with which the kernel says that something is wrong with itself. */
 static const char *const splats[] = {
-	"BUG:", "WARNING:", "KASAN", "UBSAN", "KFENCE", "possible circular locking", "possible recursive locking",
-	"possible irq lock inversion", "inconsistent lock state", "suspicious RCU", "Unable to handle kernel", "Internal error:",
-	"Oops", "Kernel panic", "blocked for more than", "rcu_preempt detected stalls", "rcu_sched self-detected stall", "soft lockup",
-	"refcount_t:", "ODEBUG:", "list_add corruption", "list_del corruption", "sleeping function called", "scheduling while atomic",
-	"held lock freed", "still has locks held", "Bad page state", "bad: scheduling", "Memory leak", "CMD_SYNC timeout",
+	"BUG:",
+	"WARNING:",
+	"KASAN",
+	"UBSAN",
+	"KFENCE",
+	"possible circular locking",
+	"possible recursive locking",
+	"possible irq lock inversion",
+	"inconsistent lock state",
+	"suspicious RCU",
+	"Unable to handle kernel",
+	"Internal error:",
+	"Oops",
+	"Kernel panic",
+	"blocked for more than",
+	"rcu_preempt detected stalls",
+	"rcu_sched self-detected stall",
+	"soft lockup",
+	"refcount_t:",
+	"ODEBUG:",
+	"list_add corruption",
+	"list_del corruption",
+	"sleeping function called",
+	"scheduling while atomic",
+	"held lock freed",
+	"still has locks held",
+	"Bad page state",
+	"bad: scheduling",
+	"Memory leak",
+	"CMD_SYNC timeout",
 };
 
 unsigned check_splats(char *why, size_t size)
@@ -180,8 +206,8 @@ static void check_module(char *why, size_t size)
 		int left = ms_left(deadline);
 
 		if (left == 0 || info.quarantined) {
-			add(why, size, "left %u ctxs, %u bonds, %u draining, %u quarantined", info.ctxs, info.bonds,
-			    info.draining, info.quarantined);
+			add(why, size, "left %u ctxs, %u bonds, %u draining, %u quarantined", info.ctxs,
+			    info.bonds, info.draining, info.quarantined);
 			recover(fd);
 			break;
 		}
@@ -195,7 +221,8 @@ static void check_module(char *why, size_t size)
 		while (module_refs(modules[i]) != refs_before[i] && refs_before[i] >= 0 && !past(deadline))
 			nap();
 		if (refs_before[i] >= 0 && module_refs(modules[i]) != refs_before[i])
-			add(why, size, "%s has %ld references, not %ld", modules[i], module_refs(modules[i]), refs_before[i]);
+			add(why, size, "%s has %ld references, not %ld", modules[i], module_refs(modules[i]),
+			    refs_before[i]);
 	}
 }
 
@@ -212,7 +239,8 @@ static void check_model(char *why, size_t size, bool expect)
 
 void check_end(char *why, size_t size, bool expect_violations)
 {
-	/* The reset disarms what a failed scenario left: a drain that waits for it would never end. What comes of that drain counts too. */
+	/* The reset disarms what a failed scenario left: a drain that waits for it would never end. What
+	 * comes of that drain counts too. */
 	check_model(why, size, expect_violations);
 	check_module(why, size);
 	check_model(why, size, expect_violations);

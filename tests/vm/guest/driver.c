@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Devices and modules as the driver core sees them: what an administrator does with bind, unbind, insmod and rmmod. */
+/* Devices and modules as the driver core sees them: what an administrator does with bind, unbind, insmod and
+ * rmmod. */
 #include "vm.h"
 
 #include <dirent.h>
@@ -15,8 +16,8 @@
 #define MAX_DEVICES 8
 
 static struct device {
-	char label[32]; /* accel0 */
-	char name[64]; /* 7d000000.accel */
+	char label[32];	 /* accel0 */
+	char name[64];	 /* 7d000000.accel */
 	char driver[64]; /* svad_accel */
 } devices[MAX_DEVICES];
 static unsigned n_devices;
@@ -115,8 +116,49 @@ int driver_bind(const char *label)
 	return change(label, "bind");
 }
 
+static bool override(const struct device *d, const char *driver)
+{
+	char path[200];
+
+	snprintf(path, sizeof(path), PLATFORM "/devices/%s/driver_override", d->name);
+	return write_file(path, driver);
+}
+
+void bare_take(const char *label)
+{
+	const struct device *d = find(label);
+	char driver[64];
+	int r = module_load("bare", "");
+
+	if (r != 0 && r != -EEXIST)
+		FAIL("bare.ko: %s", strerror(-r));
+	MUST_EQ(driver_unbind(label), 0);
+	MUST_SYS(override(d, "svad-bare\n"));
+	MUST_SYS(write_file(PLATFORM "/drivers_probe", d->name));
+	if (!driver_of(d->name, driver, sizeof(driver)) || strcmp(driver, "svad-bare") != 0)
+		FAIL("the bare provider has not taken %s", label);
+}
+
+static void bare_give_back(void)
+{
+	for (unsigned i = 0; i < n_devices; i++) {
+		const struct device *d = &devices[i];
+		char driver[64];
+
+		if (!driver_of(d->name, driver, sizeof(driver)) || strcmp(driver, "svad-bare") == 0) {
+			(void)write_file(PLATFORM "/drivers/svad-bare/unbind", d->name);
+			(void) override(d, "\n");
+		}
+	}
+	if (module_loaded("bare"))
+		(void)module_unload("bare");
+	if (module_loaded("late"))
+		(void)module_unload("late");
+}
+
 void driver_restore(void)
 {
+	bare_give_back();
 	if (!module_loaded("svabroker"))
 		(void)module_load("svabroker", "");
 	if (!module_loaded("svad_accel"))

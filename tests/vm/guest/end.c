@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* c: every way a process ends in the middle of DMA. The PASID is withheld until CLEAN, and good for others after. */
+/* c: every way a process ends in the middle of DMA. The PASID is withheld until CLEAN, and good for others
+ * after. */
 #include "vm.h"
 
 #include <errno.h>
@@ -69,7 +70,7 @@ static void crash(void *arg)
 	submit(&b, d_fill(TARGET, 1, BYTES), &done);
 	say("bond %llu pasid %u", (unsigned long long)b.id, b.pasid);
 	hear_this("crash");
-	*(volatile int *)(uintptr_t)8 = 1;
+	crash_now();
 	FAIL("a write to address 8 went well");
 }
 
@@ -80,7 +81,7 @@ void scenario_c_segv(void)
 	struct worker w;
 
 	hw("hold accel0 50");
-	kid_start(&w.kid, crash, (void *)(uintptr_t)"accel0");
+	kid_start(&w.kid, crash, (void *)(uintptr_t) "accel0");
 	MUST_EQ(sscanf(expect(&w.kid, "bond "), "bond %llu pasid %u", &id, &w.pasid), 2);
 	w.bond = id;
 	hw("wait-held accel0 1 %d", ms(20000));
@@ -134,7 +135,8 @@ void scenario_c_oom(void)
 	hw("wait-held accel0 1 %d", ms(20000));
 	tell(&w.kid, "eat");
 	MUST_EQ(kid_reap(&w.kid), SIGKILL);
-	/* The reaper takes the memory of a dying process from under it: the device must be off it all the same. */
+	/* The reaper takes the memory of a dying process from under it: the device must be off it all the
+	 * same. */
 	expect_end(events, &w, SVAB_CAUSE_MM_RELEASED);
 	MUST_SYS(rmdir(CGROUP) == 0);
 	close(events);
@@ -167,7 +169,8 @@ static void exit_with_threads(void *arg)
 		bond_open(&b[i], devices[i]);
 		MUST_EQ(pthread_create(&t, NULL, submit_on, &b[i]), 0);
 	}
-	say("bond %llu %llu %llu", (unsigned long long)b[0].id, (unsigned long long)b[1].id, (unsigned long long)b[2].id);
+	say("bond %llu %llu %llu", (unsigned long long)b[0].id, (unsigned long long)b[1].id,
+	    (unsigned long long)b[2].id);
 	hear_this("exit");
 	_exit(0);
 }
@@ -202,7 +205,8 @@ void scenario_c_exit_group(void)
 
 void scenario_c_reusable(void)
 {
-	/* The kernel frees an mm lazily, so the number comes back soon and not at once. Each try is a process. */
+	/* The kernel frees an mm lazily, so the number comes back soon and not at once. Each try is a
+	 * process. */
 	const struct work work = { .device = "accel0", .bytes = 0 };
 	uint64_t deadline = deadline_in(60000);
 	int events = ctl_open();
@@ -224,7 +228,8 @@ void scenario_c_reusable(void)
 
 void scenario_c_withheld(void)
 {
-	/* While the drain is under way the number is nobody's: the device is slow to stop, others bind and end meanwhile. */
+	/* While the drain is under way the number is nobody's: the device is slow to stop, others bind and
+	 * end meanwhile. */
 	const struct work work = { .device = "accel0", .bytes = BYTES };
 	unsigned pasid, binds = 0;
 	int events = ctl_open();

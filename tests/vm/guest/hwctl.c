@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The model's control channel: a virtio-serial port named svad.hw. Lines: a request, and one answer, "ok ..." or "error WORDS". The kernel
- * lets one process open the port, so the runner does, and all inherit it.
+ * The model's control channel: a virtio-serial port named svad.hw. Lines: a request, and one answer, "ok ..."
+ * or "error WORDS". The kernel lets one process open the port, so the runner does, and all inherit it.
  */
 #include "vm.h"
 
@@ -19,12 +19,13 @@
 #define PORT "svad.hw"
 #define ANSWER_MS 60000 /* the model's own waits are shorter */
 
-/* In memory that all processes share: whoever is killed in the middle, the next one knows what is outstanding. */
+/* In memory that all processes share: whoever is killed in the middle, the next one knows what is
+ * outstanding. */
 static struct {
 	char input[16384];
 	size_t have;
 	unsigned asked, answered;
-} *chan;
+} * chan;
 static int port = -1;
 
 static int open_by_name(void)
@@ -60,7 +61,8 @@ void hw_open(void)
 	if (port < 0)
 		port = open_by_name();
 	if (port < 0)
-		FAIL("the model's control channel, a virtio port named %s, cannot be opened: %s", PORT, strerror(errno));
+		FAIL("the model's control channel, a virtio port named %s, cannot be opened: %s", PORT,
+		     strerror(errno));
 }
 
 /* The next line; false when none came in time. */

@@ -175,7 +175,9 @@ void send_fd(int sock, int fd)
 		char room[CMSG_SPACE(sizeof(int))];
 	} control = { 0 };
 	struct iovec iov = { .iov_base = "fd", .iov_len = 2 };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 
 	c->cmsg_level = SOL_SOCKET;
@@ -193,7 +195,9 @@ int receive_fd(int sock)
 	} control = { 0 };
 	char text[8];
 	struct iovec iov = { .iov_base = text, .iov_len = sizeof(text) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
 	struct cmsghdr *c;
 	int fd;
 
@@ -202,6 +206,13 @@ int receive_fd(int sock)
 	MUST(c && c->cmsg_type == SCM_RIGHTS);
 	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
 	return fd;
+}
+
+void crash_now(void)
+{
+	int *volatile nowhere = (int *)8;
+
+	*nowhere = 1;
 }
 
 void become(uid_t uid)

@@ -311,7 +311,8 @@ static void fork_and_die(void *arg)
 	pid = fork();
 	MUST_SYS(pid >= 0);
 	if (pid == 0) {
-		/* The child holds copies of every fd. They must not keep its parent's bond alive: its address space is what counts. */
+		/* The child holds copies of every fd. They must not keep its parent's bond alive: its address
+		 * space is what counts. */
 		fill_cpu(p, P2, 16 * PAGE);
 		say("child");
 		hear_this("end");

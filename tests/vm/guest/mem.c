@@ -4,14 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define PAGE 4096u
@@ -38,7 +35,8 @@ void scenario_a_untouched(void)
 	MUST(filled(p, P1, size));
 	/* The kernel may fault around in files, not here: a stall for each page. */
 	if (after - before < size / PAGE)
-		FAIL("%zu untouched pages were filled with %llu stalls", size / PAGE, (unsigned long long)(after - before));
+		FAIL("%zu untouched pages were filled with %llu stalls", size / PAGE,
+		     (unsigned long long)(after - before));
 	bond_unbind_clean(&b);
 }
 
@@ -134,7 +132,8 @@ void scenario_a_file(void)
 
 void scenario_a_file_end(void)
 {
-	/* A mapping that is longer than its file: the page behind the end is there for mmap and not for use. */
+	/* A mapping that is longer than its file: the page behind the end is there for mmap and not for use.
+	 */
 	struct sva_demo_completion done;
 	unsigned char *p;
 	char path[] = "/tmp/vm-file-XXXXXX";
@@ -312,82 +311,55 @@ void scenario_a_operations(void)
 		MUST_EQ(done.result, 1 + n / 2);
 	}
 	MUST_EQ(run(&b, (struct sva_demo_desc){ .op = 99 }, &done), SVA_DEMO_BAD_DESCRIPTOR);
-	MUST_EQ(run(&b, (struct sva_demo_desc){ .op = SVA_DEMO_NOP, .flags = 1 }, &done), SVA_DEMO_BAD_DESCRIPTOR);
+	MUST_EQ(run(&b, (struct sva_demo_desc){ .op = SVA_DEMO_NOP, .flags = 1 }, &done),
+		SVA_DEMO_BAD_DESCRIPTOR);
 	run_ok(&b, d_fill(dst, P1, 64));
 	bond_unbind_clean(&b);
 }
 
 /* ---- a page that somebody else must bring ---- */
 
-struct slow_page {
-	int uffd;
-	unsigned char *at;
-	volatile bool asked, go;
-};
+static int slow_fd;
 
-static void *serve_page(void *arg)
+static void copy_slow_page(void *arg)
 {
-	struct slow_page *s = arg;
-	struct uffdio_copy copy = { .dst = (uintptr_t)s->at, .len = PAGE };
-	struct uffd_msg msg;
-	unsigned char *src = pages(PAGE);
+	static _Alignas(64) struct sva_demo_completion done;
+	unsigned char *dst = pages(PAGE), *src = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, slow_fd, 0);
+	struct rbond b;
 
-	fill_cpu(src, P2, PAGE);
-	copy.src = (uintptr_t)src;
-	MUST_SYS(read(s->uffd, &msg, sizeof(msg)) == sizeof(msg));
-	MUST_EQ(msg.event, UFFD_EVENT_PAGEFAULT);
-	__atomic_store_n(&s->asked, true, __ATOMIC_RELEASE);
-	while (!__atomic_load_n(&s->go, __ATOMIC_ACQUIRE))
-		nap();
-	MUST_SYS(ioctl(s->uffd, UFFDIO_COPY, &copy) == 0);
-	return NULL;
-}
-
-static void slow_page_new(struct slow_page *s)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-
-	*s = (struct slow_page){ .at = pages(PAGE) };
-	s->uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
-	MUST_SYS(s->uffd >= 0);
-	MUST_SYS(ioctl(s->uffd, UFFDIO_API, &api) == 0);
-	reg.range.start = (uintptr_t)s->at;
-	reg.range.len = PAGE;
-	MUST_SYS(ioctl(s->uffd, UFFDIO_REGISTER, &reg) == 0);
+	(void)arg;
+	MUST_SYS(src != MAP_FAILED);
+	bond_open(&b, "accel0");
+	fill_cpu(dst, P1, PAGE);
+	submit(&b, d_copy(dst, src, PAGE), &done);
+	say("submitted");
+	MUST_EQ(wait_done(&b, &done), SVA_DEMO_OK);
+	MUST(filled(dst, 0, PAGE));
+	bond_unbind_clean(&b);
 }
 
 void scenario_a_slow_page(void)
 {
-	/* A page that its owner is slow to bring holds up that bond, and nobody else's. */
-	static _Alignas(64) struct sva_demo_completion done;
-	unsigned char *dst = pages(PAGE);
-	uint64_t deadline = deadline_in(30000);
-	struct slow_page s;
-	struct rbond b;
-	struct kid by;
-	pthread_t t;
+	/* A page that its owner is slow to bring holds up that bond, and nobody else's: not on its device,
+	 * not on another. */
+	struct kid k, same, other;
 
-	slow_page_new(&s);
-	MUST_EQ(pthread_create(&t, NULL, serve_page, &s), 0);
-	bystander_start(&by, "accel1");
-	bond_open(&b, "accel0");
-	submit(&b, d_copy(dst, s.at, PAGE), &done);
-	while (!__atomic_load_n(&s.asked, __ATOMIC_ACQUIRE)) {
-		if (past(deadline))
-			FAIL("the device's fault did not reach the page's owner");
-		nap();
+	slow_fd = slow_file_open();
+	bystander_start(&same, "accel0");
+	bystander_start(&other, "accel1");
+	kid_start(&k, copy_slow_page, NULL);
+	expect(&k, "submitted");
+	slow_file_wait_read();
+	for (int i = 0; i < 3; i++) {
+		bystander_check(&same);
+		bystander_check(&other);
 	}
-	for (int i = 0; i < 3; i++)
-		bystander_check(&by);
-	MUST(!is_done(&done));
-	__atomic_store_n(&s.go, true, __ATOMIC_RELEASE);
-	pthread_join(t, NULL);
-	MUST_EQ(wait_done(&b, &done), SVA_DEMO_OK);
-	MUST(filled(dst, P2, PAGE));
-	kid_end(&by);
-	close(s.uffd);
-	bond_unbind_clean(&b);
+	MUST(!hup(k.sock, 0)); /* it is still at it */
+	slow_file_release();
+	MUST_EQ(kid_reap(&k), 0);
+	kid_end(&same);
+	kid_end(&other);
+	close(slow_fd);
 }
 
 void scenario_a_many_jobs(void)
@@ -401,7 +373,8 @@ void scenario_a_many_jobs(void)
 	bond_open(&b, "accel0");
 	for (int lap = 0; lap < 4; lap++) {
 		for (unsigned i = 0; i < RING; i++)
-			submit(&b, d_fill(p + i * 2 * PAGE, i + 1 + (unsigned)lap * 1000, 2 * PAGE), &done[i]);
+			submit(&b, d_fill(p + i * 2 * PAGE, i + 1 + (unsigned)lap * 1000, 2 * PAGE),
+			       &done[i]);
 		for (unsigned i = 0; i < RING; i++)
 			MUST_EQ(wait_done(&b, &done[i]), SVA_DEMO_OK);
 		for (unsigned i = 0; i < RING; i++)

@@ -63,7 +63,8 @@ static uint64_t pagemap(const void *page)
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 
 	MUST_SYS(fd >= 0);
-	MUST_SYS(pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)page / 4096 * sizeof(entry))) == sizeof(entry));
+	MUST_SYS(pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)page / 4096 * sizeof(entry))) ==
+		 sizeof(entry));
 	close(fd);
 	return entry;
 }
@@ -94,7 +95,8 @@ uint64_t smaps_kib(const void *memory, const char *field)
 
 		if (sscanf(line, "%llx-%llx ", &from, &to) == 2)
 			inside = (uintptr_t)memory >= from && (uintptr_t)memory < to;
-		else if (inside && strncmp(line, field, len) == 0 && line[len] == ':' && sscanf(line + len + 1, "%llu", &kib) == 1)
+		else if (inside && strncmp(line, field, len) == 0 && line[len] == ':' &&
+			 sscanf(line + len + 1, "%llu", &kib) == 1)
 			sum += kib;
 	}
 	fclose(f);

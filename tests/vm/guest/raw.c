@@ -80,7 +80,9 @@ uint32_t dev_id(const char *name)
 
 uint64_t ctx_new(int *ret_fd)
 {
-	struct svab_ctx_create c = { .size = sizeof(c), .uid = getuid(), .gid = getgid(), .pid = getpid(), .fd = -1 };
+	struct svab_ctx_create c = {
+		.size = sizeof(c), .uid = getuid(), .gid = getgid(), .pid = getpid(), .fd = -1
+	};
 
 	MUST_SYS(getrandom(&c.cookie, sizeof(c.cookie), 0) == sizeof(c.cookie));
 	MUST_EQ(ctl_ioctl(SVAB_CTX_CREATE, &c), 0);
@@ -90,9 +92,11 @@ uint64_t ctx_new(int *ret_fd)
 
 int ctx_grant(uint64_t cookie, const char *device, unsigned deadline_ms)
 {
-	struct svab_ctx_grant g = {
-		.size = sizeof(g), .cookie = cookie, .device = dev_id(device), .deadline_ms = deadline_ms, .grant = rnd() | 1
-	};
+	struct svab_ctx_grant g = { .size = sizeof(g),
+				    .cookie = cookie,
+				    .device = dev_id(device),
+				    .deadline_ms = deadline_ms,
+				    .grant = rnd() | 1 };
 
 	return ctl_ioctl(SVAB_CTX_GRANT, &g);
 }
@@ -167,7 +171,8 @@ void bond_map(struct rbond *b, const struct svab_bind *bound)
 	MUST_SYS(p != MAP_FAILED);
 	b->portal = p;
 	MUST_EQ(portal_read(b, SVA_DEMO_REG_MAGIC), SVA_DEMO_MAGIC);
-	/* Another ctx of this address space may have used it before: the device forgets its place in that ring. */
+	/* Another ctx of this address space may have used it before: the device forgets its place in that
+	 * ring. */
 	portal_write(b, SVA_DEMO_REG_ENABLE, 0);
 	while (portal_read(b, SVA_DEMO_REG_HEAD) != 0) {
 		if (past(deadline))
@@ -178,7 +183,8 @@ void bond_map(struct rbond *b, const struct svab_bind *bound)
 	MUST(posix_memalign((void **)&b->ring, 4096, RING * sizeof(*b->ring)) == 0);
 	memset(b->ring, 0, RING * sizeof(*b->ring));
 	b->tail = 0;
-	__atomic_store_n((volatile uint64_t *)(b->portal + SVA_DEMO_REG_RING_BASE), (uintptr_t)b->ring, __ATOMIC_RELEASE);
+	__atomic_store_n((volatile uint64_t *)(b->portal + SVA_DEMO_REG_RING_BASE), (uintptr_t)b->ring,
+			 __ATOMIC_RELEASE);
 	portal_write(b, SVA_DEMO_REG_RING_SIZE, RING);
 	portal_write(b, SVA_DEMO_REG_ENABLE, 1);
 }
@@ -229,7 +235,8 @@ void bond_close(struct rbond *b)
 	if (b->portal)
 		munmap((void *)(uintptr_t)b->portal, SVA_DEMO_PORTAL_SIZE);
 	b->portal = NULL;
-	/* The ring stays: while the bond drains the device may read it, and what comes here next is not for it. */
+	/* The ring stays: while the bond drains the device may read it, and what comes here next is not for
+	 * it. */
 }
 
 int bond_info(const struct rbond *b, struct svab_bond_info *ret)
@@ -302,8 +309,9 @@ uint32_t wait_done(struct rbond *b, const struct sva_demo_completion *done)
 		if (ppoll(&p, 1, &t, NULL) > 0 && (p.revents & POLLHUP))
 			return is_done(done) ? done->status : 0;
 		if (past(deadline))
-			FAIL("the device has not done a job within %d ms (head %u, ring error %u)", ms(JOB_MS),
-			     portal_read(b, SVA_DEMO_REG_HEAD), portal_read(b, SVA_DEMO_REG_ERROR));
+			FAIL("the device has not done a job within %d ms (head %u, ring error %u)",
+			     ms(JOB_MS), portal_read(b, SVA_DEMO_REG_HEAD),
+			     portal_read(b, SVA_DEMO_REG_ERROR));
 		nap_ns = nap_ns * 2 > NAP_MAX_NS ? NAP_MAX_NS : nap_ns * 2;
 	}
 	return done->status;
@@ -333,17 +341,22 @@ void run_ok(struct rbond *b, struct sva_demo_desc desc)
 
 	if (status != SVA_DEMO_OK)
 		FAIL("a job (op %u, %llu bytes) ended with status %u at %#llx after %llu bytes", desc.op,
-		     (unsigned long long)desc.len, status, (unsigned long long)done.fault_addr, (unsigned long long)done.bytes);
+		     (unsigned long long)desc.len, status, (unsigned long long)done.fault_addr,
+		     (unsigned long long)done.bytes);
 }
 
 struct sva_demo_desc d_copy(void *dst, const void *src, size_t len)
 {
-	return (struct sva_demo_desc){ .op = SVA_DEMO_COPY, .src = (uintptr_t)src, .dst = (uintptr_t)dst, .len = len };
+	return (struct sva_demo_desc){
+		.op = SVA_DEMO_COPY, .src = (uintptr_t)src, .dst = (uintptr_t)dst, .len = len
+	};
 }
 
 struct sva_demo_desc d_fill(void *dst, uint64_t pattern, size_t len)
 {
-	return (struct sva_demo_desc){ .op = SVA_DEMO_FILL, .dst = (uintptr_t)dst, .len = len, .arg = pattern };
+	return (struct sva_demo_desc){
+		.op = SVA_DEMO_FILL, .dst = (uintptr_t)dst, .len = len, .arg = pattern
+	};
 }
 
 struct sva_demo_desc d_crc(const void *src, size_t len)
@@ -353,7 +366,9 @@ struct sva_demo_desc d_crc(const void *src, size_t len)
 
 struct sva_demo_desc d_compare(const void *a, const void *b, size_t len)
 {
-	return (struct sva_demo_desc){ .op = SVA_DEMO_COMPARE, .src = (uintptr_t)a, .dst = (uintptr_t)b, .len = len };
+	return (struct sva_demo_desc){
+		.op = SVA_DEMO_COMPARE, .src = (uintptr_t)a, .dst = (uintptr_t)b, .len = len
+	};
 }
 
 uint32_t crc32c(const void *src, size_t len)
@@ -427,8 +442,8 @@ static void await(unsigned quarantined, bool empty)
 			struct svab_info info;
 
 			ctl_info(&info);
-			FAIL("%u ctxs, %u bonds, %u draining, %u quarantined are left", info.ctxs, info.bonds, info.draining,
-			     info.quarantined);
+			FAIL("%u ctxs, %u bonds, %u draining, %u quarantined are left", info.ctxs, info.bonds,
+			     info.draining, info.quarantined);
 		}
 		(void)event_next(fd, &e, 50);
 	}

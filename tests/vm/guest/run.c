@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- *	vm-scenario [--only NAME,...] [--rounds N] [--seed N] [--slow N] [--debug] [--bindir DIR] [--modules DIR] [--list] [--pair]
+ *	vm-scenario [--only NAME,...] [--after NAME] [--rounds N] [--seed N] [--slow N] [--debug] [--bindir
+ *DIR] [--modules DIR] [--list] [--pair]
  *
  * Runs the scenarios one after the other, each in a process of its own with a time limit, and prints
  *
@@ -8,7 +9,8 @@
  *	ok NAME (N ms) | not ok NAME (N ms): reason | skip NAME: reason
  *	N passed, N failed, N skipped
  *
- * NAME may end in *; a group's letter means all of it. Exit status 0 when none failed.
+ * NAME may end in *; a group's letter means all of it. --after: only what comes behind NAME in the list. Exit
+ *status 0 when none failed.
  */
 #include "vm.h"
 
@@ -43,7 +45,8 @@ struct scenario {
 };
 
 static const struct scenario scenarios[] = {
-#define SCENARIO(group, name, limit, needs, what) { #group "-" #name, limit, needs, what, scenario_##group##_##name },
+#define SCENARIO(group, name, limit, needs, what)                                                            \
+	{ #group "-" #name, limit, needs, what, scenario_##group##_##name },
 #include "scenarios.list"
 #undef SCENARIO
 };
@@ -231,8 +234,8 @@ static bool reaped(unsigned *ret_alive)
 	return *ret_alive == 0;
 }
 
-/* Kills whatever is left, generation by generation; what is about to end by itself has a little time. How many there were; -1: some cannot
- * be killed. */
+/* Kills whatever is left, generation by generation; what is about to end by itself has a little time. How
+ * many there were; -1: some cannot be killed. */
 static int sweep(void)
 {
 	uint64_t deadline = deadline_in(2000);
@@ -269,10 +272,35 @@ static void in_scenario(const struct scenario *s, int fd)
 
 enum verdict { PASSED, FAILED, SKIPPED };
 
+/* What a guest made by hand may not have. Empty: all is there. */
+static void missing(const struct scenario *s, char *why, size_t size)
+{
+	static const struct {
+		unsigned need;
+		const char *file;
+	} files[] = { { NEEDS_DAEMON, "svad" }, { NEEDS_BARE, "bare.ko" }, { NEEDS_LATE, "late.ko" } };
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		char path[300];
+
+		snprintf(path, sizeof(path), "%.200s/%s",
+			 files[i].need == NEEDS_DAEMON ? vm.bindir : vm.modules, files[i].file);
+		if ((s->needs & files[i].need) && access(path, R_OK) < 0)
+			snprintf(why, size, "%s is not there", path);
+	}
+}
+
+static void also(char *why, size_t size, const char *text)
+{
+	size_t len = strlen(why);
+
+	snprintf(why + len, size - len, "%s%s", len ? "; " : "", text);
+}
+
 static enum verdict run_one(const struct scenario *s)
 {
 	unsigned limit = s->limit * vm.slow;
-	char why[1200] = "", after[1200] = "";
+	char why[4096] = "", after[1200] = "";
 	int fds[2], status = 0, swept;
 	enum verdict v = FAILED;
 	uint64_t start;
@@ -282,6 +310,11 @@ static enum verdict run_one(const struct scenario *s)
 
 	printf("# start %s (limit %u s): %s\n", s->name, limit, s->what);
 	fflush(stdout);
+	missing(s, why, sizeof(why));
+	if (*why) {
+		printf("skip %s: %s\n", s->name, why);
+		return SKIPPED;
+	}
 	if (pipe2(fds, O_CLOEXEC) < 0) {
 		printf("not ok %s: pipe: %s\n", s->name, strerror(errno));
 		return FAILED;
@@ -311,15 +344,17 @@ static enum verdict run_one(const struct scenario *s)
 	else if (!*why && WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		v = PASSED;
 	else if (!*why && WIFSIGNALED(status))
-		snprintf(why, sizeof(why), "ended by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+		snprintf(why, sizeof(why), "ended by signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
 	swept = sweep();
-	/* The first word is the reason: what a kid, or the scenario, said first. All writers are gone by now, or stuck. */
+	/* The first word is the reason: what a kid, or the scenario, said first. All writers are gone by now,
+	 * or stuck. */
 	fcntl(fds[0], F_SETFL, O_NONBLOCK);
 	n = read(fds[0], after, sizeof(after) - 1);
 	if (n > 0) {
 		after[n] = 0;
 		after[strcspn(after, "\n")] = 0;
-		snprintf(why + strlen(why), sizeof(why) - strlen(why), "%s%s", *why ? "; " : "", after);
+		also(why, sizeof(why), after);
 		if (v == PASSED)
 			v = FAILED; /* a kid failed and nobody looked */
 	}
@@ -336,14 +371,15 @@ static enum verdict run_one(const struct scenario *s)
 	*after = 0;
 	check_end(after, sizeof(after), v == FAILED || (s->needs & VIOLATES));
 	if (*after) {
-		snprintf(why + strlen(why), sizeof(why) - strlen(why), "%s%s", *why ? "; " : "", after);
+		also(why, sizeof(why), after);
 		v = FAILED;
 	}
 	if (v == SKIPPED)
 		printf("skip %s: %s\n", s->name, why);
 	else
 		printf("%s %s (%llu ms)%s%s\n", v == PASSED ? "ok" : "not ok", s->name,
-		       (unsigned long long)((now_ns() - start) / 1000000u), v == PASSED ? "" : ": ", v == PASSED ? "" : why);
+		       (unsigned long long)((now_ns() - start) / 1000000u), v == PASSED ? "" : ": ",
+		       v == PASSED ? "" : why);
 	fflush(stdout);
 	return v;
 }
@@ -363,7 +399,8 @@ static bool selected(const struct scenario *s, const char *only)
 
 static int usage(FILE *f, int status)
 {
-	fputs("usage: vm-scenario [--only NAME,...] [--rounds N] [--seed N] [--slow N] [--debug] [--bindir DIR] "
+	fputs("usage: vm-scenario [--only NAME,...] [--after NAME] [--rounds N] [--seed N] [--slow N] "
+	      "[--debug] [--bindir DIR] "
 	      "[--modules DIR] [--list] [--pair]\n",
 	      f);
 	return status;
@@ -378,12 +415,22 @@ static bool number(const char *text, uint64_t *ret)
 	return errno == 0 && end != text && !*end;
 }
 
-static int all(const char *only)
+static int all(const char *only, const char *after)
 {
 	unsigned n[3] = { 0 }, found = 0;
 	char why[1000] = "";
+	size_t first = 0;
 
-	for (size_t i = 0; i < N_SCENARIOS; i++)
+	if (after) {
+		while (first < N_SCENARIOS && strcmp(scenarios[first].name, after) != 0)
+			first++;
+		if (first++ == N_SCENARIOS) {
+			fprintf(stderr, "vm-scenario: no scenario is named %s; see --list\n", after);
+			return 2;
+		}
+		found = 1; /* nothing behind it is an answer too */
+	}
+	for (size_t i = first; i < N_SCENARIOS; i++)
 		if (selected(&scenarios[i], only)) {
 			found++;
 			n[run_one(&scenarios[i])]++;
@@ -404,16 +451,22 @@ static int all(const char *only)
 
 int main(int argc, char **argv)
 {
-	enum { ONLY = 256, ROUNDS, SEED, SLOW, DEBUG, BINDIR, MODULES, LIST, PAIR, HELP };
+	enum { ONLY = 256, AFTER, ROUNDS, SEED, SLOW, DEBUG, BINDIR, MODULES, LIST, PAIR, HELP };
 	static const struct option options[] = {
-		{ "only", required_argument, NULL, ONLY },   { "rounds", required_argument, NULL, ROUNDS },
-		{ "seed", required_argument, NULL, SEED },   { "slow", required_argument, NULL, SLOW },
-		{ "debug", no_argument, NULL, DEBUG },	     { "bindir", required_argument, NULL, BINDIR },
-		{ "modules", required_argument, NULL, MODULES }, { "list", no_argument, NULL, LIST },
-		{ "pair", no_argument, NULL, PAIR },	     { "help", no_argument, NULL, HELP },
+		{ "only", required_argument, NULL, ONLY },
+		{ "after", required_argument, NULL, AFTER },
+		{ "rounds", required_argument, NULL, ROUNDS },
+		{ "seed", required_argument, NULL, SEED },
+		{ "slow", required_argument, NULL, SLOW },
+		{ "debug", no_argument, NULL, DEBUG },
+		{ "bindir", required_argument, NULL, BINDIR },
+		{ "modules", required_argument, NULL, MODULES },
+		{ "list", no_argument, NULL, LIST },
+		{ "pair", no_argument, NULL, PAIR },
+		{ "help", no_argument, NULL, HELP },
 		{ 0 },
 	};
-	const char *only = NULL;
+	const char *only = NULL, *after = NULL;
 	bool list = false, show_pair = false, slow_given = false;
 	uint64_t v;
 	int c;
@@ -422,6 +475,9 @@ int main(int argc, char **argv)
 		switch (c) {
 		case ONLY:
 			only = *optarg ? optarg : NULL;
+			break;
+		case AFTER:
+			after = optarg;
 			break;
 		case ROUNDS:
 		case SEED:
@@ -476,5 +532,5 @@ int main(int argc, char **argv)
 		pair();
 		return 0;
 	}
-	return all(only);
+	return all(only, after);
 }

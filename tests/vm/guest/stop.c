@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* f: how a device stops, when it does: FLUSHED and CLEAN, with stalls pending, answers late or lost, DMA late. */
+/* f: how a device stops, when it does: FLUSHED and CLEAN, with stalls pending, answers late or lost, DMA
+ * late. */
 #include "vm.h"
 
 #include <errno.h>
@@ -172,7 +173,8 @@ static void with_response(const char *device, const char *how, uint32_t expect_f
 
 void scenario_f_lost_response(void)
 {
-	/* A device that drops what is unanswered when it stops does not care. One that awaits its answers waits for ever: reset. */
+	/* A device that drops what is unanswered when it stops does not care. One that awaits its answers
+	 * waits for ever: reset. */
 	with_response("accel0", "lose 1", SVAB_EV_DRAINED);
 	hw("response accel0 normal");
 	with_response("accel1", "lose 1", SVAB_EV_QUARANTINED);
@@ -196,7 +198,8 @@ void scenario_f_late_dma(void)
 		struct worker w;
 
 		worker_start(&w, &work);
-		hw("wait-pages accel0 %llu %d", (unsigned long long)hw_figure(hw("stats accel0"), "pages") + 20, ms(20000));
+		hw("wait-pages accel0 %llu %d",
+		   (unsigned long long)hw_figure(hw("stats accel0"), "pages") + 20, ms(20000));
 		hw("late-dma accel0 200");
 		worker_kill(&w);
 		(void)event_await(events, SVAB_EV_DRAINED, w.bond);
@@ -213,7 +216,8 @@ void scenario_f_late_dma(void)
 
 void scenario_f_portal_goes_first(void)
 {
-	/* The portal is taken away before the device is asked: nothing new can be submitted while it stops. */
+	/* The portal is taken away before the device is asked: nothing new can be submitted while it stops.
+	 */
 	static _Alignas(64) struct sva_demo_completion done;
 	int events = ctl_open();
 	struct rbond b;
@@ -278,7 +282,8 @@ void scenario_f_new_mapping_of_revoked(void)
 
 void scenario_f_vouched(void)
 {
-	static const uint32_t nonsense[] = { SVAB_PASID_BOUND, SVAB_PASID_STOPPING, SVAB_PASID_QUARANTINED, 77 };
+	static const uint32_t nonsense[] = { SVAB_PASID_BOUND, SVAB_PASID_STOPPING, SVAB_PASID_QUARANTINED,
+					     77 };
 	static const uint32_t good[] = { SVAB_PASID_FLUSHED, SVAB_PASID_CLEAN };
 	struct svab_unbind u;
 	struct rbond b;
@@ -344,7 +349,8 @@ static void *unbind_once(void *arg)
 
 void scenario_f_unbind_interrupted(void)
 {
-	/* Signals rain on a thread that waits for its drain: the call can be made again, and gives the one result. */
+	/* Signals rain on a thread that waits for its drain: the call can be made again, and gives the one
+	 * result. */
 	struct sigaction sa = { .sa_handler = nothing };
 	int events = ctl_open();
 	struct svab_event e;

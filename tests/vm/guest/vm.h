@@ -160,6 +160,11 @@ uint64_t smaps_kib(const void *memory, const char *field);
 bool write_file(const char *path, const char *text); /* false and errno */
 uint64_t read_number(const char *path); /* UINT64_MAX when it cannot be read */
 
+/* A file of one page of zeros that does not come before it is let go (slow.c). Opened by the scenario, mapped by a kid. */
+int slow_file_open(void);
+void slow_file_wait_read(void); /* until somebody waits for the page */
+void slow_file_release(void);
+
 #define TARGET ((void *)0x500000000000ull) /* the same address in every process that uses it */
 
 /* ---- kids (kid.c) ---- */
@@ -188,6 +193,7 @@ void hear_this(const char *message);
 void send_fd(int sock, int fd);
 int receive_fd(int sock);
 void become(uid_t uid);
+void crash_now(void); /* SIGSEGV */
 
 /* ---- kids with DMA under way (worker.c) ---- */
 
@@ -217,6 +223,8 @@ bool driver_bound(const char *device);
 int driver_unbind(const char *device); /* 0 or -errno: returns when svab_device_unregister did */
 int driver_bind(const char *device);
 const char *driver_device(const char *device); /* "7d000000.accel": its name in sysfs */
+/* Gives a device to bare.ko's driver, which is loaded for it; driver_restore() gives it back and unloads. */
+void bare_take(const char *device);
 void driver_restore(void); /* whatever a failed scenario left unbound */
 int module_load(const char *name, const char *params); /* 0 or -errno; a module that is there: -EEXIST */
 int module_unload(const char *name); /* never waits: -EWOULDBLOCK while in use */

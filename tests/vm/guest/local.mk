@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What runs in the guest of the VM tier. Built natively as well, so that every build compiles it; it runs in the guest only.
+
+noinst_PROGRAMS += vm-scenario
+vm_scenario_SOURCES = \
+	tests/system/live.c \
+	tests/system/live.h \
+	tests/vm/bare/bare.h \
+	tests/vm/guest/bug2017.c \
+	tests/vm/guest/cache.c \
+	tests/vm/guest/check.c \
+	tests/vm/guest/cross.c \
+	tests/vm/guest/daemon.c \
+	tests/vm/guest/driver.c \
+	tests/vm/guest/end.c \
+	tests/vm/guest/fuzz.c \
+	tests/vm/guest/grants.c \
+	tests/vm/guest/hwctl.c \
+	tests/vm/guest/kid.c \
+	tests/vm/guest/life.c \
+	tests/vm/guest/many.c \
+	tests/vm/guest/mem.c \
+	tests/vm/guest/memory.c \
+	tests/vm/guest/race.c \
+	tests/vm/guest/raw.c \
+	tests/vm/guest/remove.c \
+	tests/vm/guest/run.c \
+	tests/vm/guest/slow.c \
+	tests/vm/guest/stop.c \
+	tests/vm/guest/stuck.c \
+	tests/vm/guest/vm.h \
+	tests/vm/guest/worker.c
+vm_scenario_CFLAGS = $(AM_CFLAGS)
+vm_scenario_LDADD = libsvaclient.la libsvadproto.la $(PROTOBUF_C_LIBS)
+
+
+$(vm_scenario_OBJECTS): $(BUILT_SOURCES)
+
+EXTRA_DIST += \
+	tests/vm/guest/scenarios.list

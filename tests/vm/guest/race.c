@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * e: the end of the address space races every other end of a binding. Whichever comes first: one drain, one
+ * DRAINED, nothing left. Each round is a process with DMA under way that, at a signal, does its part while
+ * the scenario does the other, each after a random pause of up to a millisecond. Rounds: tens in a release
+ * run, thousands on the debug kernel.
+ */
+#include "vm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define BYTES (1u << 20)
+#define MAX_BONDS 65536
+
+enum own_end { OWN_NOTHING, OWN_UNBIND, OWN_CLOSE, OWN_CLOSE_CTX, OWN_EXIT, OWN_SEGV, OWN_MUNMAP, N_OWN };
+enum other_end { KILL, REVOKE_BOND, REVOKE_CTX, RESET, DRIVER, UNLOAD, KILL_AND_REVOKE, N_OTHER };
+
+struct start {
+	volatile int go;
+	const char *device;
+	enum own_end own;
+	uint32_t pause; /* of the kid, in spins */
+};
+static struct start *start; /* shared with the kid */
+
+static void spin(uint32_t n)
+{
+	for (volatile uint32_t i = 0; i < n; i++)
+		;
+}
+
+static void *work_on(void *arg)
+{
+	struct rbond *b = arg;
+	static _Alignas(64) struct sva_demo_completion done;
+
+	for (;;) {
+		sigset_t all;
+
+		/* Its portal may go at any moment: SIGBUS then parks this thread, see below. */
+		submit(b, d_fill(TARGET, 9, BYTES), &done);
+		if (wait_done(b, &done) == 0) {
+			sigfillset(&all);
+			for (;;)
+				sigwaitinfo(&all, NULL);
+		}
+	}
+	return NULL;
+}
+
+static void park(int sig)
+{
+	(void)sig;
+	for (;;)
+		pause();
+}
+
+static void racer(void *arg)
+{
+	struct sigaction sa = { .sa_handler = park };
+	static struct rbond b;
+	pthread_t t;
+	int r;
+
+	(void)arg;
+	sigaction(SIGBUS, &sa, NULL);
+	bond_open(&b, start->device);
+	pages_at(TARGET, BYTES);
+	MUST_EQ(pthread_create(&t, NULL, work_on, &b), 0);
+	say("bond %llu cookie %llu", (unsigned long long)b.id, (unsigned long long)b.cookie);
+	while (!start->go)
+		sched_yield();
+	spin(start->pause);
+	switch (start->own) {
+	case OWN_UNBIND:
+		r = bond_unbind(&b, SVAB_PASID_NONE, NULL);
+		if (r != 0 && r != -ESHUTDOWN)
+			FAIL("unbind in a race: %s", strerror(-r));
+		break;
+	case OWN_CLOSE:
+		close(b.fd);
+		break;
+	case OWN_CLOSE_CTX:
+		close(b.ctx);
+		break;
+	case OWN_EXIT:
+		_exit(0);
+	case OWN_SEGV:
+		signal(SIGSEGV, SIG_DFL);
+		crash_now();
+		break;
+	case OWN_MUNMAP:
+		munmap((void *)(uintptr_t)b.portal, 4096);
+		munmap(TARGET, BYTES);
+		break;
+	default:
+		break;
+	}
+	for (;;)
+		pause();
+}
+
+/* What the events said of each bond: they must say DRAINED once. */
+static uint8_t drained[MAX_BONDS];
+static uint64_t base;
+
+static void take_events(int events, int wait_ms)
+{
+	struct svab_event e;
+
+	while (event_next(events, &e, wait_ms)) {
+		wait_ms = 0;
+		if (e.type == SVAB_EV_LOST)
+			FAIL("%llu events were lost", (unsigned long long)e.value);
+		if (e.type == SVAB_EV_QUARANTINED)
+			FAIL("bond %llu was QUARANTINED in a race", (unsigned long long)e.bond);
+		if (e.type != SVAB_EV_DRAINED)
+			continue;
+		if (!base)
+			base = e.bond;
+		if (drained[e.bond % MAX_BONDS]++)
+			FAIL("bond %llu was drained twice", (unsigned long long)e.bond);
+	}
+}
+
+static void do_other(enum other_end other, const char *device, struct kid *k, uint64_t bond, uint64_t cookie)
+{
+	struct svab_dev_reset reset;
+	int r;
+
+	switch (other) {
+	case KILL:
+		kill(k->pid, SIGKILL);
+		break;
+	case REVOKE_BOND:
+		r = bond_revoke(bond);
+		MUST(r == 0 || r == -ENOENT);
+		break;
+	case REVOKE_CTX:
+		r = ctx_revoke(cookie, SVAB_CAUSE_ADMIN);
+		MUST(r == 0 || r == -ENOENT);
+		break;
+	case RESET:
+		r = dev_reset(device, &reset);
+		MUST(r == 0);
+		break;
+	case DRIVER:
+		MUST_EQ(driver_unbind(device), 0);
+		break;
+	case UNLOAD:
+		/* Refused while the bond is there; may go well once it is not. */
+		r = module_unload("svad_accel");
+		if (r != 0 && r != -EWOULDBLOCK)
+			FAIL("rmmod: %s", strerror(-r));
+		break;
+	case KILL_AND_REVOKE:
+		kill(k->pid, SIGKILL);
+		(void)bond_revoke(bond);
+		(void)ctx_revoke(cookie, SVAB_CAUSE_ADMIN);
+		break;
+	default:
+		break;
+	}
+}
+
+static void one_round(int events, const char *device, enum own_end own, enum other_end other)
+{
+	uint64_t deadline = deadline_in(60000);
+	unsigned long long bond, cookie;
+	struct kid k;
+
+	start->go = 0;
+	start->device = device;
+	start->own = own;
+	start->pause = rnd_below(4) ? rnd_below(200000) : 0;
+	kid_start(&k, racer, NULL);
+	MUST_EQ(sscanf(expect(&k, "bond "), "bond %llu cookie %llu", &bond, &cookie), 2);
+	start->go = 1;
+	spin(rnd_below(4) ? rnd_below(200000) : 0);
+	do_other(other, device, &k, bond, cookie);
+	if (other != KILL && other != KILL_AND_REVOKE)
+		kill(k.pid, SIGKILL);
+	(void)kid_reap(&k);
+	while (!drained[bond % MAX_BONDS]) {
+		if (past(deadline))
+			FAIL("bond %llu was not drained (own end %d, other %d)", bond, own, other);
+		take_events(events, 100);
+	}
+	/* A module that went away in between comes back; so does a device. */
+	if (other == UNLOAD && !module_loaded("svad_accel"))
+		MUST_EQ(module_load("svad_accel", ""), 0);
+	if (other == DRIVER && !driver_bound(device))
+		MUST_EQ(driver_bind(device), 0);
+}
+
+static void race(const char *device, const enum own_end *own, unsigned n_own, const enum other_end *other,
+		 unsigned n_other, unsigned n)
+{
+	int events = ctl_open();
+
+	start = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	MUST_SYS(start != MAP_FAILED);
+	for (unsigned i = 0; i < n; i++) {
+		one_round(events, device, own[rnd_below(n_own)], other[rnd_below(n_other)]);
+		if (i && i % 500 == 0)
+			note("%u rounds", i);
+	}
+	await_idle();
+	take_events(events, 0);
+	close(events);
+}
+
+#define RACE(device, n, own, other)                                                                          \
+	race(device, own, sizeof(own) / sizeof(*(own)), other, sizeof(other) / sizeof(*(other)), n)
+
+static const enum other_end killed[] = { KILL };
+static const enum own_end all_ways[] = { OWN_NOTHING, OWN_UNBIND, OWN_CLOSE, OWN_CLOSE_CTX,
+					 OWN_EXIT,    OWN_SEGV,	  OWN_MUNMAP };
+
+void scenario_e_release_unbind(void)
+{
+	static const enum own_end own[] = { OWN_UNBIND };
+
+	RACE("accel0", rounds(30, 2000), own, killed);
+}
+
+void scenario_e_release_close(void)
+{
+	static const enum own_end own[] = { OWN_CLOSE, OWN_CLOSE_CTX };
+
+	RACE("accel0", rounds(30, 2000), own, killed);
+}
+
+void scenario_e_release_revoke(void)
+{
+	static const enum own_end own[] = { OWN_EXIT, OWN_SEGV, OWN_NOTHING };
+	static const enum other_end other[] = { REVOKE_BOND, REVOKE_CTX, KILL_AND_REVOKE };
+
+	RACE("accel1", rounds(30, 2000), own, other);
+}
+
+void scenario_e_unbind_revoke(void)
+{
+	static const enum own_end own[] = { OWN_UNBIND, OWN_CLOSE };
+	static const enum other_end other[] = { REVOKE_BOND, REVOKE_CTX };
+
+	RACE("accel0", rounds(30, 2000), own, other);
+}
+
+void scenario_e_release_reset(void)
+{
+	static const enum own_end own[] = { OWN_EXIT, OWN_UNBIND, OWN_CLOSE };
+	static const enum other_end other[] = { RESET };
+
+	RACE("accel0", rounds(20, 1000), own, other);
+}
+
+void scenario_e_release_removal(void)
+{
+	static const enum own_end own[] = { OWN_EXIT, OWN_UNBIND, OWN_CLOSE, OWN_NOTHING };
+	static const enum other_end other[] = { DRIVER };
+
+	RACE("accel2", rounds(20, 1000), own, other);
+}
+
+void scenario_e_release_unload(void)
+{
+	static const enum own_end own[] = { OWN_EXIT, OWN_UNBIND, OWN_CLOSE };
+	static const enum other_end other[] = { UNLOAD };
+
+	RACE("accel0", rounds(20, 500), own, other);
+}
+
+void scenario_e_everything(void)
+{
+	static const enum other_end other[] = {
+		KILL, REVOKE_BOND, REVOKE_CTX, RESET, DRIVER, KILL_AND_REVOKE
+	};
+
+	RACE("accel0", rounds(30, 1000), all_ways, other);
+	RACE("accel1", rounds(30, 1000), all_ways, other);
+}
+
+void scenario_e_two_ctxs(void)
+{
+	/* One bond in two ctxs, which let go of it at the same moment. */
+	unsigned n = rounds(100, 3000);
+	int events = ctl_open();
+
+	for (unsigned i = 0; i < n; i++) {
+		struct rbond a, b;
+		uint64_t deadline = deadline_in(60000);
+
+		bond_open(&a, "accel0");
+		bond_open(&b, "accel0");
+		MUST_EQ(a.id, b.id);
+		if (rnd_below(2)) {
+			MUST_EQ(bond_unbind(&a, SVAB_PASID_NONE, NULL), 0);
+			MUST_EQ(ctx_revoke(b.cookie, SVAB_CAUSE_ADMIN), 0);
+		} else {
+			MUST_EQ(ctx_revoke(a.cookie, SVAB_CAUSE_ADMIN), 0);
+			close_fd(&b.fd);
+		}
+		bond_close(&a);
+		bond_close(&b);
+		free(a.ring);
+		free(b.ring);
+		while (!drained[a.id % MAX_BONDS]) {
+			if (past(deadline))
+				FAIL("bond %llu was not drained", (unsigned long long)a.id);
+			take_events(events, 100);
+		}
+	}
+	close(events);
+}
