@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,14 +21,18 @@
 static bool write_config(struct demo *d)
 {
 	FILE *f = fopen(d->conf, "we");
+	const char *user = "";
 
 	if (!f)
 		return demo_fail(d, "%s: %s", d->conf, strerror(errno));
-	/* As root, no other user has to exist for a demonstration: what it starts it starts as itself. */
+	/* As root, no other user has to exist for a demonstration: what it starts it starts as itself. In the
+	 * virtual machine the one that svad is meant to run as is there, and can read the programs. */
+	if (!geteuid() && !(d->kmod && getpwnam("svad")))
+		user = "user = root\n";
 	fprintf(f,
 		"[daemon]\nbackend = %s\nruntime_dir = %s\nsocket = %s\nadmin_socket = %s\n%slog_level = "
 		"err\n",
-		d->kmod ? "kmod" : "sim", d->dir, d->socket, d->admin, geteuid() ? "" : "user = root\n");
+		d->kmod ? "kmod" : "sim", d->dir, d->socket, d->admin, user);
 	if (d->kmod)
 		fprintf(f, "[device \"%s\"]\ndrain_deadline = 2000\n", d->device[0]);
 	else

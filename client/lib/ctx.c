@@ -2,27 +2,18 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "internal.h"
 
 int sva_ctx_new(const struct sva *sva, int fd, uint64_t cookie, struct sva_ctx **ret)
 {
+	static const struct ctx_transport *const transports[] = { &ctx_transport_sim, &ctx_transport_kmod };
 	const struct ctx_transport *transport = NULL;
 	struct sva_ctx *ctx;
-	struct stat st;
 
-	if (fstat(fd, &st) == 0) {
-		int type = 0;
-		socklen_t len = sizeof(type);
-
-		if (S_ISCHR(st.st_mode))
-			transport = &ctx_transport_kmod;
-		else if (S_ISSOCK(st.st_mode) && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
-			 type == SOCK_SEQPACKET)
-			transport = &ctx_transport_sim;
-	}
+	for (size_t i = 0; !transport && i < sizeof(transports) / sizeof(transports[0]); i++)
+		if (transports[i]->is(fd))
+			transport = transports[i];
 	if (!transport || cookie == 0) {
 		sva_fd_close(&fd);
 		return sva_fail(sva, -EPROTO, "svad sent something that is no context");

@@ -18,6 +18,12 @@ static int kmod_bind(const struct sva *sva, struct sva_ctx *ctx, uint32_t device
 	if (r == 0)
 		bind.bond_fd = sva_fd_own_locked(bind.bond_fd);
 	sva_fds_unlock();
+	if (r == -EACCES)
+		return sva_fail(sva, r, "svad has taken back what it granted, just now; bind again");
+	if (r == -EBUSY)
+		return sva_fail(sva, r,
+				"the last bond of this process with this device is still draining, or "
+				"quarantined");
 	if (r < 0)
 		return sva_fail(sva, r, "the kernel refused the bind: %s",
 				strerrordesc_np(-r) ?: "unknown error");
@@ -36,7 +42,7 @@ static int kmod_unbind(struct sva_bond *bond, uint32_t *state, uint64_t deadline
 	do {
 		r = ioctl(bond->fd, SVAB_UNBIND, &unbind) < 0 ? -errno : 0;
 	} while (r == -EINTR);
-	if (r == -ESHUTDOWN)
+	if (r == -ESHUTDOWN) /* this very fd's reference is gone, and no answer came with it */
 		return -ENOLINK;
 	if (r == 0)
 		*state = unbind.state;
@@ -49,8 +55,18 @@ static int kmod_kick(struct sva_bond *bond)
 	return 0;
 }
 
+/* Its files have no type that fstat() could tell. A request that says it has no size is answered with EINVAL
+ * by the module, and with ENOTTY by everything else. */
+static bool kmod_is(int fd)
+{
+	struct svab_bind nothing = { .size = 0 };
+
+	return ioctl(fd, SVAB_BIND, &nothing) < 0 && errno == EINVAL;
+}
+
 const struct ctx_transport ctx_transport_kmod = {
 	.name = "kmod",
+	.is = kmod_is,
 	.bind = kmod_bind,
 	.unbind = kmod_unbind,
 	.kick = kmod_kick,

@@ -252,8 +252,17 @@ static int sim_kick(struct sva_bond *bond)
 	return -ESHUTDOWN;
 }
 
+static bool sim_is(int fd)
+{
+	socklen_t len = sizeof(int);
+	int type = 0;
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_SEQPACKET;
+}
+
 const struct ctx_transport ctx_transport_sim = {
 	.name = "sim",
+	.is = sim_is,
 	.bind = sim_bind,
 	.unbind = sim_unbind,
 	.kick = sim_kick,

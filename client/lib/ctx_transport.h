@@ -2,8 +2,8 @@
 #ifndef SVA_CTX_TRANSPORT_H
 #define SVA_CTX_TRANSPORT_H
 /*
- * What a ctx fd is made of: a character device (the kernel module, ctx_kmod.c) or a socket (the simulated
- * device, ctx_sim.c). Both speak the structs of svabroker.h. No call holds a lock of the library; errors come
+ * What a ctx fd is made of: a file of the kernel module (ctx_kmod.c) or a socket (the simulated device,
+ * ctx_sim.c). Both speak the structs of svabroker.h. No call holds a lock of the library; errors come
  * back as -errno with words kept for sva_strerror(). Nothing here changes a struct sva.
  */
 #include <stdbool.h>
@@ -23,6 +23,7 @@ struct ctx_bound {
 
 struct ctx_transport {
 	const char *name;
+	bool (*is)(int fd); /* one of its ctx fds */
 	/* Binds this address space. One caller at a time for a ctx. -EPIPE: the ctx is dead, another one may
 	 * do. */
 	int (*bind)(const struct sva *sva, struct sva_ctx *ctx, uint32_t device, uint64_t deadline,
