@@ -57,8 +57,8 @@
 
 /*
  * For how long one detaching may hold the event thread off, which is time that the faults of
- * everybody wait: little at first, more for a device that does not stop faulting, and never more
- * than a quarter of the time.
+ * everybody wait: little at first, more for a device that does not stop faulting. All those that
+ * do not succeed at once have no more than a quarter of the time together.
  */
 #define SVAB_WINDOW_MIN_US 2000
 #define SVAB_WINDOW_MAX_US 32000
@@ -76,7 +76,8 @@ struct svab_smmu {
 	const void __iomem *evtq; /* EVTQ_PROD, EVTQ_CONS */
 	unsigned int irq;
 	u32 entries;
-	struct mutex window; /* one detaching at a time holds the event thread off */
+	struct mutex window; /* one detaching at a time holds the event thread off; rest_until */
+	ktime_t rest_until; /* not held off in vain before */
 };
 
 struct svab_flush {
@@ -496,13 +497,19 @@ static bool svab_window_quiet(struct svab_flush *flush, u32 pasid, unsigned int 
 	return !svab_evtq_mark(flush->smmu, &mark) && !mark.full;
 }
 
+/* insistent: it was in vain before, or most likely will be. */
 static bool svab_window_detach(struct svab_flush *flush, struct iommu_sva *handle, u32 pasid,
-			       unsigned int us, struct svab_evtq_mark *mark, int *ret_mark)
+			       unsigned int us, bool insistent, struct svab_evtq_mark *mark,
+			       int *ret_mark)
 {
 	struct svab_smmu *smmu = flush->smmu;
-	bool quiet;
+	bool quiet = false;
+	ktime_t begin;
 
 	mutex_lock(&smmu->window);
+	begin = ktime_get();
+	if (insistent && ktime_before(begin, smmu->rest_until))
+		goto out;
 	disable_irq_nosync(smmu->irq);
 	quiet = svab_mutated(SVAB_MUT_FLUSH_NO_IRQ) || svab_mutated(SVAB_MUT_FLUSH_NO_IOPF) ||
 		svab_window_quiet(flush, pasid, us);
@@ -511,6 +518,13 @@ static bool svab_window_detach(struct svab_flush *flush, struct iommu_sva *handl
 		*ret_mark = svab_evtq_mark(smmu, mark);
 	}
 	enable_irq(smmu->irq);
+	if (!quiet) {
+		ktime_t end = ktime_get();
+
+		smmu->rest_until = ktime_add_ns(end, ktime_to_ns(ktime_sub(end, begin)) *
+						     (SVAB_WINDOW_SHARE - 1));
+	}
+out:
 	mutex_unlock(&smmu->window);
 	return quiet;
 }
@@ -531,8 +545,8 @@ int svab_flush_detach(struct svab_flush *flush, struct device *dev, struct iommu
 {
 	unsigned int us = SVAB_WINDOW_MIN_US, rest;
 	struct svab_evtq_mark mark;
+	bool expired, insistent = false;
 	ktime_t now = ktime_get();
-	bool expired;
 	int r;
 
 	if (ktime_before(deadline, ktime_add_ms(now, SVAB_DETACH_GRACE_MS)))
@@ -546,10 +560,12 @@ int svab_flush_detach(struct svab_flush *flush, struct device *dev, struct iommu
 		expired = ktime_after(ktime_get(), deadline);
 		rest = us * (SVAB_WINDOW_SHARE - 1);
 		/* At nobody's cost, and most often enough. */
-		svab_flush_faults(dev, pasid, ktime_add_us(ktime_get(), rest));
-		*detached = svab_window_detach(flush, handle, pasid, us, &mark, &r);
+		if (svab_flush_faults(dev, pasid, ktime_add_us(ktime_get(), rest)))
+			insistent = true;
+		*detached = svab_window_detach(flush, handle, pasid, us, insistent, &mark, &r);
 		if (*detached)
 			break;
+		insistent = true;
 		if (expired)
 			return -ETIMEDOUT;
 		usleep_range_state(rest, rest + us, TASK_IDLE);
