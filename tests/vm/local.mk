@@ -21,3 +21,4 @@ EXTRA_DIST += \
 	tests/vm/run
 
 include tests/vm/guest/local.mk
+include tests/vm/hw/local.mk

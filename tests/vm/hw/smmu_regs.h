@@ -112,7 +112,6 @@ enum {
 #define RESUME_TERM 0u
 #define RESUME_RETRY 1u
 #define RESUME_ABORT 2u
-#define SYNC_CS_IRQ 1u
 
 /* events */
 enum {
