@@ -242,6 +242,11 @@ static int svab_bond_attach(struct svab_bond *bond)
 	sva = iommu_sva_bind_device(dev, bond->mm);
 	if (IS_ERR(sva))
 		return PTR_ERR(sva) == -EOVERFLOW ? -ENOSPC : PTR_ERR(sva);
+	/* Somebody else has bound the two: then letting go would not detach. */
+	if (refcount_read(&sva->users) != 1) {
+		iommu_sva_unbind_device(sva);
+		return -EBUSY;
+	}
 	if (!rcu_access_pointer(dev->iommu->fault_param)) {
 		iommu_sva_unbind_device(sva);
 		return -EOPNOTSUPP;
@@ -251,7 +256,10 @@ static int svab_bond_attach(struct svab_bond *bond)
 	return 0;
 }
 
-/* No process ever had the portal: nothing was asked of the device. */
+/*
+ * No process ever had the portal: nothing was asked of the device, so whatever its stop says there
+ * is nothing for it to stop.
+ */
 static void svab_bond_undo(struct svab_bond *bond, bool provider)
 {
 	struct svab_device *device = bond->device;

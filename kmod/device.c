@@ -106,6 +106,24 @@ static int svab_device_trial(struct device *dev, const char **reason)
 	return r;
 }
 
+static int svab_device_count_group(struct device *dev, void *data)
+{
+	++*(unsigned int *)data;
+	return 0;
+}
+
+/* A PASID is attached to a group: with others in it, they would reach the process's memory, too. */
+static int svab_device_alone(struct device *dev, const char **reason)
+{
+	unsigned int n = 0;
+
+	iommu_group_for_each_dev(dev->iommu_group, &n, svab_device_count_group);
+	if (n == 1)
+		return 0;
+	*reason = "it shares its IOMMU group with other devices";
+	return -EOPNOTSUPP;
+}
+
 static int svab_device_iommu_init(struct svab_device *device, const char **reason)
 {
 	struct device *dev = device->dev;
@@ -129,6 +147,9 @@ static int svab_device_iommu_init(struct svab_device *device, const char **reaso
 		*reason = "its DMA is not coherent with the CPU's caches";
 		return -EOPNOTSUPP;
 	}
+	r = svab_device_alone(dev, reason);
+	if (r)
+		return r;
 	r = svab_compat_enable(dev, reason);
 	if (r)
 		return r;

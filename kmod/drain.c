@@ -30,7 +30,7 @@
 #include "flush.h"
 #include "svabroker_private.h"
 
-/* How often a cut that was not possible (one of the PASID's faults is being handled) is retried. */
+/* How long and how often a cut, and the flush after it, is tried while the bond is QUARANTINED. */
 #define SVAB_CUT_TRY_MS 1000
 
 static void svab_count_draining(struct svab_bond *bond, int by)
@@ -94,7 +94,8 @@ static void svab_enter_quarantined(struct svab_bond *bond)
 	timer_delete(&bond->timer);
 	svab_event_bond(bond, NULL, SVAB_EV_STOP_FAILED, 0);
 	svab_event_bond(bond, NULL, SVAB_EV_QUARANTINED, bond->ended_ns - bond->began_ns);
-	if (mod_delayed_work(bond->device->wq, &bond->cut, 0))
+	/* Not in the device's queue, which may be full of stops that wait. */
+	if (mod_delayed_work(svab.wq, &bond->cut, 0))
 		return;
 	kref_get(&bond->refs);
 	bond->device->working++;
@@ -187,8 +188,6 @@ void svab_bond_retry_locked(struct svab_bond *bond)
 	lockdep_assert_held(&svab_lock);
 	if (bond->state != SVAB_PASID_QUARANTINED || !bond->device->ops)
 		return;
-	bond->again = true;
-	bond->deadline = ktime_add_ms(ktime_get(), bond->deadline_ms);
 	svab_drain_queue(bond);
 }
 
@@ -211,9 +210,11 @@ static void svab_drain_deadline(struct timer_list *timer)
 	unsigned long flags;
 
 	spin_lock_irqsave(&svab_lock, flags);
-	/* It may have been armed anew while this waited for the lock. */
+	/* It may have been armed anew while this waited for the lock, and jiffies may run ahead. */
 	if (ktime_compare(ktime_get(), bond->deadline) >= 0)
 		svab_bond_input_locked(bond, SVAB_INPUT_DEADLINE, SVAB_CAUSE_NONE);
+	else if (bond->state == SVAB_PASID_STOPPING || bond->state == SVAB_PASID_FLUSHED)
+		mod_timer(timer, jiffies + 1);
 	spin_unlock_irqrestore(&svab_lock, flags);
 }
 
@@ -232,12 +233,13 @@ static void svab_drain_let_go(struct svab_bond *bond)
 		mmdrop(bond->mm);
 }
 
-static enum svab_pasid_state svab_drain_was_reset(struct svab_bond *bond)
+/* How the device has stopped, if it has: once known that stays so, for the portal is gone. */
+static enum svab_pasid_state svab_drain_stopped(struct svab_bond *bond)
 {
 	enum svab_pasid_state state;
 
 	spin_lock_irq(&svab_lock);
-	state = bond->was_reset;
+	state = bond->stopped;
 	spin_unlock_irq(&svab_lock);
 	return state;
 }
@@ -272,7 +274,7 @@ static int svab_drain_vouched(struct svab_bond *bond)
 static int svab_drain_stop(struct svab_bond *bond)
 {
 	const struct svab_device *device = bond->device;
-	int r = svab_drain_was_reset(bond);
+	int r = svab_drain_stopped(bond);
 
 	if (r)
 		return r;
@@ -282,10 +284,13 @@ static int svab_drain_stop(struct svab_bond *bond)
 		r = device->ops->stop(device->dev, bond->pasid, svab_drain_until(bond));
 	else
 		r = svab_drain_vouched(bond);
-	if (r == SVAB_PASID_FLUSHED || r == SVAB_PASID_CLEAN)
-		return r;
 	/* A reset while it was being asked is as good as an answer. */
-	return svab_drain_was_reset(bond) ?: r < 0 ? r : -EIO;
+	if (r != SVAB_PASID_FLUSHED && r != SVAB_PASID_CLEAN)
+		return svab_drain_stopped(bond) ?: r < 0 ? r : -EIO;
+	spin_lock_irq(&svab_lock);
+	bond->stopped = r;
+	spin_unlock_irq(&svab_lock);
+	return r;
 }
 
 static int svab_drain_detach(struct svab_bond *bond)
@@ -301,6 +306,9 @@ static int svab_drain_detach(struct svab_bond *bond)
 				      &detached);
 		if (detached)
 			bond->sva = NULL;
+	} else if (device->flush && !svab_mutated(SVAB_MUT_UNBIND_BEFORE_FLUSH)) {
+		/* Cut while this drain was on its way: what that left behind is awaited here. */
+		r = svab_flush(device->flush, bond->pasid, deadline);
 	}
 	mutex_unlock(&bond->attach_lock);
 	return r;
@@ -350,9 +358,10 @@ static int svab_drain(struct svab_bond *bond)
 	if (r)
 		return r;
 	device->ops->unbind(device->dev, bond->pasid);
+	/* No op is called any more; who reads the event may want to unload the provider. */
+	module_put(bond->owner);
 	svab_drain_let_go(bond);
 	svab_bond_input(bond, SVAB_INPUT_CLEAN);
-	module_put(bond->owner);
 	return 0;
 }
 
@@ -374,9 +383,10 @@ static void svab_drain_work(struct work_struct *work)
 	int r;
 
 	spin_lock_irq(&svab_lock);
-	go = bond->state == SVAB_PASID_STOPPING ||
-	     (bond->state == SVAB_PASID_QUARANTINED && bond->again);
-	bond->again = false;
+	go = bond->state == SVAB_PASID_STOPPING || bond->state == SVAB_PASID_QUARANTINED;
+	/* Asked once more, or only now because the queue was full: with the whole time again. */
+	if (bond->state == SVAB_PASID_QUARANTINED)
+		bond->deadline = ktime_add_ms(ktime_get(), bond->deadline_ms);
 	spin_unlock_irq(&svab_lock);
 	if (go) {
 		r = svab_drain(bond);
@@ -389,14 +399,14 @@ static void svab_drain_work(struct work_struct *work)
 	svab_work_done(bond);
 }
 
-static void svab_cut_work(struct work_struct *work)
+/* True: the PASID is detached. */
+static bool svab_cut(struct svab_bond *bond)
 {
-	struct svab_bond *bond = container_of(to_delayed_work(work), struct svab_bond, cut);
 	struct svab_device *device = bond->device;
 	bool detached = true;
 
 	mutex_lock(&bond->attach_lock);
-	if (READ_ONCE(bond->state) == SVAB_PASID_QUARANTINED && bond->sva) {
+	if (bond->sva) {
 		/* What is left behind it is the flush's business, before the PASID is let go. */
 		svab_flush_detach(device->flush, device->dev, bond->sva, bond->pasid,
 				  ktime_add_ms(ktime_get(), SVAB_CUT_TRY_MS), &detached);
@@ -404,15 +414,44 @@ static void svab_cut_work(struct work_struct *work)
 			bond->sva = NULL;
 	}
 	mutex_unlock(&bond->attach_lock);
-	if (svab_mutated(SVAB_MUT_QUARANTINE_MMDROP))
-		svab_drain_let_go(bond);
-	if (!detached) {
+	if (!detached)
 		pr_warn_ratelimited("svabroker: %s: a page request of PASID %u is still being handled, translation stays on until it is\n",
 				    device->name, bond->pasid);
-		/* With this work's reference; a new quarantine may have queued it already. */
-		if (queue_delayed_work(device->wq, &bond->cut, msecs_to_jiffies(SVAB_CUT_TRY_MS)))
-			return;
-	}
+	return detached;
+}
+
+/*
+ * A device that did stop and whose flush took too long (a late interrupt, one page that does not
+ * come) is not asked again, nor does it take a reset: once nothing is left, the drain goes on.
+ * True: there is something left.
+ */
+static bool svab_cut_await(struct svab_bond *bond)
+{
+	struct svab_device *device = bond->device;
+
+	if (!device->flush || svab_drain_stopped(bond) == SVAB_PASID_NONE)
+		return false;
+	if (svab_flush(device->flush, bond->pasid, ktime_add_ms(ktime_get(), SVAB_CUT_TRY_MS)))
+		return true;
+	spin_lock_irq(&svab_lock);
+	svab_bond_retry_locked(bond);
+	spin_unlock_irq(&svab_lock);
+	return false;
+}
+
+static void svab_cut_work(struct work_struct *work)
+{
+	struct svab_bond *bond = container_of(to_delayed_work(work), struct svab_bond, cut);
+	bool again = false;
+
+	svab_portal_revoke(bond);
+	if (READ_ONCE(bond->state) == SVAB_PASID_QUARANTINED)
+		again = !svab_cut(bond) || svab_cut_await(bond);
+	if (svab_mutated(SVAB_MUT_QUARANTINE_MMDROP))
+		svab_drain_let_go(bond);
+	/* With this work's reference; a new quarantine may have queued it already. */
+	if (again && queue_delayed_work(svab.wq, &bond->cut, msecs_to_jiffies(SVAB_CUT_TRY_MS)))
+		return;
 	svab_work_done(bond);
 }
 

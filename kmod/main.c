@@ -260,7 +260,7 @@ static int __init svab_init(void)
 	hash_init(svab.ctxs_by_cookie);
 	hash_init(svab.bonds_by_id);
 	hash_init(svab.mms);
-	svab.wq = alloc_workqueue("svabroker", WQ_UNBOUND, 0);
+	svab.wq = alloc_workqueue("svabroker", WQ_UNBOUND, WQ_MAX_ACTIVE);
 	if (!svab.wq)
 		return -ENOMEM;
 	r = svab_generic_init();

@@ -205,8 +205,7 @@ struct svab_ctx {
  * @smm: counted
  * @mm: mmgrab()bed until CLEAN: what keeps its PASID. Afterwards only compared, never followed
  * @state: changed by svab_bond_input() alone
- * @again: a QUARANTINED bond's device is asked once more
- * @was_reset: NONE, FLUSHED or CLEAN: how the device stopped when it was reset
+ * @stopped: NONE, or FLUSHED or CLEAN once the device has stopped, of itself or by a reset
  * @vouched: by the process, in SVAB_UNBIND
  * @mm_held: @mm and the pin are held
  * @sva: NULL: detached; attach_lock
@@ -234,9 +233,8 @@ struct svab_bond {
 	u64 began_ns;
 	u64 ended_ns;
 	ktime_t deadline;
-	bool again;
 	bool mm_held;
-	enum svab_pasid_state was_reset;
+	enum svab_pasid_state stopped;
 	enum svab_pasid_state vouched;
 	struct list_head holds;
 	unsigned int n_refs;
