@@ -17,6 +17,8 @@ EXTRA_DIST += \
 	tests/vm/machine.dtso \
 	tests/vm/machine.sh \
 	tests/vm/modules \
+	tests/vm/mutations.list \
+	tests/vm/mutations.sh \
 	tests/vm/packages \
 	tests/vm/run
 

@@ -74,7 +74,7 @@ static void await_ready(int notify)
 	}
 }
 
-static void start(void)
+const char *svad_start(void)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	char program[256], config[128];
@@ -110,6 +110,7 @@ static void start(void)
 	svad.rpc = live_connect(svad.admin, "vm-scenario");
 	if (svad.rpc < 0)
 		FAIL("the administrator's socket: %s", strerror(-svad.rpc));
+	return svad.admin;
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -120,7 +121,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path);
 }
 
-static void stop(void)
+void svad_stop(void)
 {
 	int status;
 
@@ -357,7 +358,7 @@ void scenario_i_clients(void)
 	struct client c[8];
 	unsigned n;
 
-	start();
+	svad_start();
 	for (int i = 0; i < 4; i++) {
 		char name[16];
 
@@ -376,7 +377,7 @@ void scenario_i_clients(void)
 	for (int i = 4; i < 8; i++)
 		kid_kill(&c[i].kid);
 	await_agreement(0);
-	stop();
+	svad_stop();
 }
 
 void scenario_i_broker_killed(void)
@@ -384,7 +385,7 @@ void scenario_i_broker_killed(void)
 	unsigned rounds_n = rounds(3, 10);
 	struct client c[6];
 
-	start();
+	svad_start();
 	for (int i = 0; i < 6; i++)
 		client_start(&c[i], devices[i % 2]);
 	for (unsigned k = 0; k < rounds_n; k++) {
@@ -409,7 +410,7 @@ void scenario_i_broker_killed(void)
 	for (int i = 3; i < 6; i++)
 		kid_kill(&c[i].kid);
 	await_agreement(0);
-	stop();
+	svad_stop();
 }
 
 void scenario_i_broker_frozen(void)
@@ -418,7 +419,7 @@ void scenario_i_broker_frozen(void)
 	struct client c[4];
 	pid_t broker;
 
-	start();
+	svad_start();
 	broker = find_broker();
 	MUST(broker > 0);
 	for (int i = 0; i < 4; i++)
@@ -433,7 +434,7 @@ void scenario_i_broker_frozen(void)
 	/* It wakes (or was replaced, if it slept too long) and sees that they are gone. */
 	reconnect();
 	await_agreement(0);
-	stop();
+	svad_stop();
 	close(events);
 }
 
@@ -443,7 +444,7 @@ void scenario_i_daemon_dead(void)
 	struct client c[6];
 	pid_t broker;
 
-	start();
+	svad_start();
 	for (int i = 0; i < 6; i++)
 		client_start(&c[i], devices[i % 2]);
 	broker = find_broker();
@@ -462,7 +463,7 @@ void scenario_i_daemon_dead(void)
 		(void)event_await(events, SVAB_EV_DRAINED, c[i].bond);
 	}
 	/* A new daemon learns of the others from the kernel's list, and can end them. */
-	start();
+	svad_start();
 	await_agreement(3);
 	client_works(&c[3]);
 	MUST_EQ(bond_revoke(c[3].bond), 0);
@@ -471,7 +472,7 @@ void scenario_i_daemon_dead(void)
 	for (int i = 3; i < 6; i++)
 		kid_kill(&c[i].kid);
 	await_agreement(0);
-	stop();
+	svad_stop();
 	close(events);
 }
 
@@ -481,7 +482,7 @@ void scenario_i_hotplug(void)
 	struct client c, by;
 	int r = 0;
 
-	start();
+	svad_start();
 	client_start(&c, "accel2");
 	client_start(&by, "accel1");
 	client_works(&c);
@@ -503,7 +504,7 @@ void scenario_i_hotplug(void)
 	client_unbinds(&c);
 	client_unbinds(&by);
 	await_agreement(0);
-	stop();
+	svad_stop();
 }
 
 void scenario_i_quarantine(void)
@@ -515,7 +516,7 @@ void scenario_i_quarantine(void)
 	unsigned n = 0;
 	struct client c;
 
-	start();
+	svad_start();
 	client_start(&c, "accel2");
 	client_works(&c);
 	hw("stop accel2 ignore");
@@ -540,5 +541,5 @@ void scenario_i_quarantine(void)
 	client_start(&c, "accel2");
 	client_works(&c);
 	client_unbinds(&c);
-	stop();
+	svad_stop();
 }

@@ -159,10 +159,7 @@ static void bare_give_back(void)
 void driver_restore(void)
 {
 	bare_give_back();
-	if (!module_loaded("svabroker"))
-		(void)module_load("svabroker", "");
-	if (!module_loaded("svad_accel"))
-		(void)module_load("svad_accel", "");
+	modules_load();
 	for (unsigned i = 0; i < n_devices; i++)
 		if (!driver_bound(devices[i].label))
 			(void)driver_bind(devices[i].label);
@@ -201,6 +198,35 @@ long module_refs(const char *name)
 	if (f)
 		fclose(f);
 	return refs;
+}
+
+void modules_load(void)
+{
+	char params[100] = "";
+
+	if (vm.mutation)
+		snprintf(params, sizeof(params), "mutation=%s", vm.mutation);
+	for (int i = 0; i < 2; i++) {
+		const char *name = i ? "svad_accel" : "svabroker";
+		int r = module_loaded(name) ? 0 : module_load(name, i ? "" : params);
+
+		if (r)
+			FAIL("insmod %s.ko %s: %s", name, i ? "" : params, strerror(-r));
+	}
+	/* A parameter that a module does not know is ignored by the kernel. */
+	if (vm.mutation && access("/sys/module/svabroker/parameters/mutation", F_OK) < 0)
+		FAIL("svabroker.ko was built without mutations");
+}
+
+void modules_reload(void)
+{
+	int r = module_unload("svad_accel");
+
+	if (r == 0)
+		r = module_unload("svabroker");
+	if (r)
+		FAIL("rmmod: %s", strerror(-r));
+	modules_load();
 }
 
 bool module_loaded(const char *name)

@@ -401,7 +401,7 @@ static int usage(FILE *f, int status)
 {
 	fputs("usage: vm-scenario [--only NAME,...] [--after NAME] [--rounds N] [--seed N] [--slow N] "
 	      "[--debug] [--bindir DIR] "
-	      "[--modules DIR] [--list] [--pair]\n",
+	      "[--modules DIR] [--mutation NAME] [--list] [--pair]\n",
 	      f);
 	return status;
 }
@@ -451,7 +451,7 @@ static int all(const char *only, const char *after)
 
 int main(int argc, char **argv)
 {
-	enum { ONLY = 256, AFTER, ROUNDS, SEED, SLOW, DEBUG, BINDIR, MODULES, LIST, PAIR, HELP };
+	enum { ONLY = 256, AFTER, ROUNDS, SEED, SLOW, DEBUG, BINDIR, MODULES, MUTATION, LIST, PAIR, HELP };
 	static const struct option options[] = {
 		{ "only", required_argument, NULL, ONLY },
 		{ "after", required_argument, NULL, AFTER },
@@ -463,6 +463,7 @@ int main(int argc, char **argv)
 		{ "modules", required_argument, NULL, MODULES },
 		{ "list", no_argument, NULL, LIST },
 		{ "pair", no_argument, NULL, PAIR },
+		{ "mutation", required_argument, NULL, MUTATION },
 		{ "help", no_argument, NULL, HELP },
 		{ 0 },
 	};
@@ -501,6 +502,9 @@ int main(int argc, char **argv)
 		case MODULES:
 			vm.modules = optarg;
 			break;
+		case MUTATION:
+			vm.mutation = optarg;
+			break;
 		case LIST:
 			list = true;
 			break;
@@ -527,6 +531,8 @@ int main(int argc, char **argv)
 	report_fd = STDERR_FILENO;
 	hw_open();
 	driver_init();
+	if (vm.mutation)
+		modules_reload();
 	check_init();
 	if (show_pair) {
 		pair();

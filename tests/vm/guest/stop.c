@@ -186,6 +186,38 @@ void scenario_f_late_response(void)
 	with_response("accel1", "delay 200", SVAB_EV_DRAINED);
 }
 
+void scenario_f_stop_before_detach(void)
+{
+	/* A device at work is stopped first and detached then: the other way round its next access would
+	 * fault. */
+	const struct work work = { .device = "accel0", .bytes = BYTES, .loop = true };
+	unsigned n = rounds(3, 10);
+
+	for (unsigned i = 0; i < n; i++) {
+		int events = ctl_open();
+		struct svab_event e;
+		struct worker w;
+
+		worker_start(&w, &work);
+		hw("wait-pages accel0 %llu %d",
+		   (unsigned long long)hw_figure(hw("stats accel0"), "pages") + 20, ms(20000));
+		hw("dma-pace accel0 100");
+		MUST_EQ(bond_revoke(w.bond), 0);
+		do {
+			if (!event_next(events, &e, 60000))
+				FAIL("no DRAINED");
+			if (e.type == SVAB_EV_FAULT && e.bond == w.bond)
+				FAIL("a device at work faulted in its drain (code %u): it was detached "
+				     "before it had stopped",
+				     e.code);
+		} while (e.type != SVAB_EV_DRAINED || e.bond != w.bond);
+		MUST_EQ(hw_figure(hw("stats accel0"), "busy"), 0);
+		hw("dma-pace accel0 0");
+		worker_kill(&w);
+		close(events);
+	}
+}
+
 void scenario_f_late_dma(void)
 {
 	/* Transactions under way when the stop comes: it waits for them, and none arrives after. */

@@ -46,6 +46,7 @@ struct vm {
 	bool debug; /* the debug kernel: more rounds where a race is looked for */
 	const char *bindir; /* svad, svadctl, svad-demo, vm-hostile */
 	const char *modules; /* svabroker.ko and the others */
+	const char *mutation; /* of svabroker.ko; NULL: none */
 };
 extern struct vm vm;
 
@@ -229,6 +230,8 @@ void driver_restore(void); /* whatever a failed scenario left unbound */
 int module_load(const char *name, const char *params); /* 0 or -errno; a module that is there: -EEXIST */
 int module_unload(const char *name); /* never waits: -EWOULDBLOCK while in use */
 bool module_loaded(const char *name);
+void modules_load(void); /* svabroker, with its mutation if any, and svad_accel */
+void modules_reload(void);
 long module_refs(const char *name); /* -1: not loaded */
 
 /* ---- the scenarios: one function for each line of scenarios.list ---- */
@@ -241,6 +244,10 @@ long module_refs(const char *name); /* -1: not loaded */
 #define SCENARIO(group, name, limit, needs, what) void scenario_##group##_##name(void);
 #include "scenarios.list"
 #undef SCENARIO
+
+/* A daemon of the scenario's own (daemon.c): the path of its administrators' socket, and its end, which must be a good one. */
+const char *svad_start(void);
+void svad_stop(void);
 
 void pair(void); /* bug2017.c: the bare provider and svad, side by side */
 
