@@ -29,7 +29,6 @@ vm_scenario_SOURCES = \
 	tests/vm/guest/stop.c \
 	tests/vm/guest/stuck.c \
 	tests/vm/guest/vfio.c \
-	tests/vm/guest/vfio.c \
 	tests/vm/guest/vm.h \
 	tests/vm/guest/worker.c
 vm_scenario_CFLAGS = $(AM_CFLAGS)
