@@ -6,6 +6,7 @@ vm_scenario_SOURCES = \
 	tests/system/live.c \
 	tests/system/live.h \
 	tests/vm/bare/bare.h \
+	tests/vm/guest/base.c \
 	tests/vm/guest/bug2017.c \
 	tests/vm/guest/cache.c \
 	tests/vm/guest/check.c \
@@ -34,8 +35,22 @@ vm_scenario_SOURCES = \
 vm_scenario_CFLAGS = $(AM_CFLAGS)
 vm_scenario_LDADD = libsvaclient.la libsvadproto.la $(PROTOBUF_C_LIBS)
 
-
 $(vm_scenario_OBJECTS): $(BUILT_SOURCES)
+
+noinst_PROGRAMS += vm-bench
+vm_bench_SOURCES = \
+	tests/system/live.c \
+	tests/vm/guest/base.c \
+	tests/vm/guest/daemon.c \
+	tests/vm/guest/driver.c \
+	tests/vm/guest/hwctl.c \
+	tests/vm/guest/kid.c \
+	tests/vm/guest/memory.c \
+	tests/vm/guest/raw.c \
+	tests/vm/guest/vm-bench.c
+vm_bench_CFLAGS = $(AM_CFLAGS)
+vm_bench_LDADD = libsvaclient.la libsvadproto.la $(PROTOBUF_C_LIBS)
+$(vm_bench_OBJECTS): $(BUILT_SOURCES)
 
 EXTRA_DIST += \
 	tests/vm/guest/scenarios.list

@@ -37,7 +37,7 @@
 	} while (0)
 #define FAIL(...) fail(__FILE__, __LINE__, __VA_ARGS__)
 
-/* ---- the run (run.c) ---- */
+/* ---- the run (base.c, run.c) ---- */
 
 struct vm {
 	unsigned slow; /* every deadline is so many times as long */
@@ -49,6 +49,9 @@ struct vm {
 	const char *mutation; /* of svabroker.ko; NULL: none */
 };
 extern struct vm vm;
+extern int report_fd; /* the scenario's and its kids' way to say why; stderr elsewhere */
+#define EXIT_FAIL 1
+#define EXIT_SKIP 77
 
 /* Ends the scenario. In a kid as well: the first word counts. */
 void fail(const char *file, int line, const char *fmt, ...) __attribute__((format(printf, 3, 4), noreturn));
