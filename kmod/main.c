@@ -161,8 +161,8 @@ union svab_args {
 };
 
 /*
- * min: the struct as it was in ABI 1. answers: it is copied back; a handler that hands out a fd
- * does that itself.
+ * min: what the struct must have. answers: it is copied back; a handler that hands out a fd does
+ * that itself, and needs room for it.
  */
 static const struct svab_op {
 	int (*run)(void *arg, void __user *user);
@@ -172,19 +172,22 @@ static const struct svab_op {
 } svab_ops[] = {
 #define SVAB_OP(cmd, type, fn, back)                                                               \
 	[_IOC_NR(cmd)] = {                                                                         \
-		.run = (fn), .size = sizeof(type), .min = sizeof(type), .answers = (back)          \
+		.run = (fn), .size = sizeof(type), .min = SVAB_ARG_MIN, .answers = (back)          \
 	}
+#define SVAB_OP_FD(cmd, type, fn)                                                                  \
+	[_IOC_NR(cmd)] = { .run = (fn), .size = sizeof(type), .min = offsetofend(type, fd) }
 	SVAB_OP(SVAB_INFO, struct svab_info, svab_ctl_info, true),
 	SVAB_OP(SVAB_DEV_NEXT, struct svab_dev_info, svab_ctl_dev_next, true),
-	SVAB_OP(SVAB_CTX_CREATE, struct svab_ctx_create, svab_ctl_ctx_create, false),
+	SVAB_OP_FD(SVAB_CTX_CREATE, struct svab_ctx_create, svab_ctl_ctx_create),
 	SVAB_OP(SVAB_CTX_GRANT, struct svab_ctx_grant, svab_ctl_ctx_grant, false),
 	SVAB_OP(SVAB_CTX_REVOKE_GRANT, struct svab_ctx_ref, svab_ctl_ctx_revoke_grant, false),
 	SVAB_OP(SVAB_CTX_REVOKE, struct svab_ctx_ref, svab_ctl_ctx_revoke, false),
 	SVAB_OP(SVAB_BOND_REVOKE, struct svab_bond_ref, svab_ctl_bond_revoke, false),
 	SVAB_OP(SVAB_DEV_RESET, struct svab_dev_reset, svab_ctl_dev_reset, true),
 	SVAB_OP(SVAB_LIST, struct svab_list, svab_ctl_list, true),
-	SVAB_OP(SVAB_CTX_REOPEN, struct svab_ctx_create, svab_ctl_ctx_reopen, false),
+	SVAB_OP_FD(SVAB_CTX_REOPEN, struct svab_ctx_create, svab_ctl_ctx_reopen),
 #undef SVAB_OP
+#undef SVAB_OP_FD
 };
 
 static long svab_ctl_ioctl(struct file *file, unsigned int cmd, unsigned long arg)

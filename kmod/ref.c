@@ -124,7 +124,7 @@ static int svab_ref_unbind(struct svab_ref *ref, void __user *user)
 	bool wait = false;
 	int usize, r;
 
-	usize = svab_arg_in(&arg, sizeof(arg), sizeof(arg), user);
+	usize = svab_arg_in(&arg, sizeof(arg), SVAB_ARG_MIN, user);
 	if (usize < 0)
 		return usize;
 	if (arg.state != SVAB_PASID_NONE && arg.state != SVAB_PASID_FLUSHED &&
@@ -148,7 +148,7 @@ static int svab_ref_info(struct svab_ref *ref, void __user *user)
 	struct svab_bond_info info;
 	int usize;
 
-	usize = svab_arg_in(&info, sizeof(info), sizeof(info), user);
+	usize = svab_arg_in(&info, sizeof(info), SVAB_ARG_MIN, user);
 	if (usize < 0)
 		return usize;
 	spin_lock_irq(&svab_lock);

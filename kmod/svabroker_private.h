@@ -292,6 +292,7 @@ extern struct svab svab;
 extern spinlock_t svab_lock;
 
 /* main.c */
+#define SVAB_ARG_MIN 8 /* size, flags */
 int svab_arg_in(void *dst, size_t known, size_t min, const void __user *arg);
 int svab_arg_out(const void *src, size_t known, void __user *arg, u32 usize);
 
