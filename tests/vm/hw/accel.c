@@ -197,7 +197,6 @@ bool accel_poll(struct accel *d)
 		any |= poll_slots(d);
 		update(d, SVAD_ACCEL_REG_JOBS, d->jobs);
 		update(d, SVAD_ACCEL_REG_BYTES, __atomic_load_n(&d->bytes, __ATOMIC_RELAXED));
-		update(d, SVAD_ACCEL_REG_FAULTS, d->n_faults);
 		update(d, SVAD_ACCEL_REG_ERRORS, d->errors);
 		store32(d->regs + SVAD_ACCEL_REG_BUSY, d->on_engine);
 	}

@@ -150,6 +150,7 @@ void slot_fault(struct slot *s, uint32_t code, uint64_t address)
 	store32(r + SVAD_ACCEL_SLOT_FAULT_CODE, code);
 	store64(r + SVAD_ACCEL_SLOT_FAULT_ADDR, address);
 	store32(r + SVAD_ACCEL_SLOT_FAULT_SEQ, load32(r + SVAD_ACCEL_SLOT_FAULT_SEQ) + 1);
+	store64(s->dev->regs + SVAD_ACCEL_REG_FAULTS, s->dev->n_faults); /* before the interrupt */
 	trace("%s slot %" PRIu32 " PASID %" PRIu32 " fault %" PRIu32 " at %#" PRIx64, s->dev->opt.name,
 	      s->index, s->pasid, code, address);
 	accel_raise(s->dev);
