@@ -225,8 +225,8 @@ void scenario_a_unmapped(void)
 	struct svab_event e;
 	struct rbond b;
 
-	MUST_SYS(munmap(p + 5 * PAGE, PAGE) == 0);
 	bond_open(&b, "accel0");
+	MUST_SYS(munmap(p + 5 * PAGE, PAGE) == 0); /* now: what is mapped next may well land there */
 	MUST_EQ(run(&b, d_fill(p, P1, 8 * PAGE), &done), SVA_DEMO_FAULT_UNMAPPED);
 	MUST_EQ(done.fault_addr, (uintptr_t)p + 5 * PAGE);
 	MUST_EQ(done.bytes, 5 * PAGE);

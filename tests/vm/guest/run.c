@@ -194,11 +194,11 @@ static enum verdict run_one(const struct scenario *s)
 		printf("skip %s: %s\n", s->name, why);
 		return SKIPPED;
 	}
+	check_begin();
 	if (pipe2(fds, O_CLOEXEC) < 0) {
 		printf("not ok %s: pipe: %s\n", s->name, strerror(errno));
 		return FAILED;
 	}
-	check_begin();
 	start = now_ns();
 	pid = fork();
 	if (pid == 0) {
@@ -409,9 +409,11 @@ int main(int argc, char **argv)
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	report_fd = STDERR_FILENO;
 	hw_open();
-	driver_init();
-	if (vm.mutation)
+	if (vm.mutation && module_loaded("svabroker"))
 		modules_reload();
+	else
+		modules_load();
+	driver_init();
 	check_init();
 	if (show_pair) {
 		pair();

@@ -445,6 +445,7 @@ int main(int argc, char **argv)
 	}
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	modules_load();
 	driver_init();
 	bare_take(BARE);
 	printf("%-58s %10s %10s %-4s %7s %8s\n", "", "svad", "bare", "", "ratio", "reach");
