@@ -249,7 +249,7 @@ void scenario_m_doctor(void)
 		snprintf(line, sizeof(line), "device accel%u is healthy", i);
 		says(line);
 		snprintf(line, sizeof(line),
-			 "accel%u (%s): 16 PASID bits, faults by stall, coherent, driver svad_accel", i,
+			 "accel%u (%s): 16 PASID bits, faults by stall, coherent, driver svad-accel", i,
 			 i == 0	  ? driver_device("accel0")
 			 : i == 1 ? driver_device("accel1")
 			 : i == 2 ? driver_device("accel2")
@@ -262,7 +262,7 @@ void scenario_m_doctor(void)
 	is(CTL_RUN(admin, "device", "show", "accel1"), 0);
 	says("Page faults    handled: it stalls until the page is there");
 	says("Its firmware   16 PASID bits, can stall, coherent");
-	says("driver svad_accel");
+	says("driver svad-accel");
 	print_out();
 
 	MUST_EQ(driver_unbind("accel1"), 0);
