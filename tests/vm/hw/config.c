@@ -257,6 +257,14 @@ void config_forget_ste(struct smmu *s, uint32_t sid, unsigned range, bool condem
 	}
 }
 
+void config_drop_condemned(struct smmu *s)
+{
+	for (unsigned i = 0; i < SMMU_CACHED_STES; i++)
+		s->stes[i].valid &= !s->stes[i].condemned;
+	for (unsigned i = 0; i < SMMU_CACHED_CDS; i++)
+		s->cds[i].valid &= !s->cds[i].condemned;
+}
+
 bool config_has_condemned(const struct smmu *s, uint32_t sid, uint32_t ssid)
 {
 	const struct ste *ste = &s->stes[sid % SMMU_CACHED_STES];

@@ -342,13 +342,11 @@ static void do_owner(struct request *q)
 	}
 	pthread_mutex_lock(&s->lock);
 	o = checker_owner(&s->checker, q->dev->opt.sid, (uint32_t)pasid);
-	if (!o || !o->gen)
+	if (!o || !o->live)
 		say(q, "ok none");
 	else
-		say(q,
-		    "ok ttb=%#" PRIx64 " asid=%u gen=%" PRIu32 " live=%d off=%d stalls=%" PRIu32
-		    " jobs=%" PRIu32,
-		    o->ttb, o->asid, o->gen, o->live, o->off, o->stalls, o->jobs);
+		say(q, "ok ttb=%#" PRIx64 " asid=%u gen=%" PRIu32 " epd0=%d stalls=%" PRIu32 " jobs=%" PRIu32,
+		    o->ttb, o->asid, o->gen, o->off, o->stalls, o->jobs);
 	pthread_mutex_unlock(&s->lock);
 }
 

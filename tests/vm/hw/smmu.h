@@ -189,6 +189,7 @@ uint64_t *queue_entry(const struct smmu *s, const struct queue *q, uint32_t inde
 /* config.c, with the lock held. 0: found. Else the id of an event, which *ev has (its sid, ssid, addr are the caller's). */
 uint8_t config_ste(struct smmu *s, uint32_t sid, struct ste *ret, struct event *ev);
 uint8_t config_cd(struct smmu *s, const struct ste *ste, uint32_t ssid, struct cd *ret, struct event *ev);
+void config_drop_condemned(struct smmu *s);
 bool config_has_condemned(const struct smmu *s, uint32_t sid, uint32_t ssid);
 /* Cached ones that match go. all_ssids: every descriptor of the stream. condemn: they stay, marked. */
 void config_forget_cd(struct smmu *s, uint32_t sid, uint32_t ssid, bool all_ssids, bool condemn);

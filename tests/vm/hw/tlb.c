@@ -125,3 +125,10 @@ unsigned tlb_invalidate(struct tlb *tlb, const struct tlb_match *m, bool condemn
 	}
 	return n;
 }
+
+void tlb_drop_condemned(struct tlb *tlb)
+{
+	for (unsigned i = 0; i < TLB_SETS * TLB_WAYS && tlb->count; i++)
+		if (tlb->entries[i].valid && tlb->entries[i].condemned)
+			drop(tlb, &tlb->entries[i]);
+}

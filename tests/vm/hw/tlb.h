@@ -46,5 +46,6 @@ struct tlb_match {
 
 /* Returns how many. condemn: leave them, marked. */
 unsigned tlb_invalidate(struct tlb *tlb, const struct tlb_match *m, bool condemn);
+void tlb_drop_condemned(struct tlb *tlb);
 
 #endif
