@@ -153,7 +153,8 @@ static void module_line(struct reader *r, unsigned priority, const char *text)
 			doctor_say(r->d, SECTION_HARDWARE, s->level, "module-log", s->remedy, "%s", s->means);
 		r->module_said[i] = true;
 	}
-	if (!known && priority <= 4 && strstr(text, "svabroker"))
+	/* Every module from outside the kernel taints it: that is no complaint. */
+	if (!known && priority <= 4 && strstr(text, "svabroker") && !strstr(text, "taints kernel"))
 		snprintf(r->last_warning, sizeof(r->last_warning), "%s", text);
 }
 

@@ -500,7 +500,8 @@ START_TEST(kernel_log)
 		put_text("/dev/kmsg", cases[i].log);
 		expect(cases[i].level, cases[i].id, cases[i].text, cases[i].remedy);
 	}
-	put_text("/dev/kmsg", "6,1,1,-;svabroker: 4 devices\n6,2,2,-;other: words\nnot a record\n;\n");
+	put_text("/dev/kmsg", "6,1,1,-;svabroker: 4 devices\n4,2,2,-;svabroker: loading out-of-tree module "
+			      "taints kernel.\n6,2,2,-;other: words\nnot a record\n;\n");
 	look();
 	ck_assert_ptr_null(find("module-log", "")); /* what is no complaint is not repeated */
 	/* A line said by many is told once; features are told for each SMMUv3. */
