@@ -16,6 +16,9 @@
  * deadline is a timer's, so it passes on time even while the provider has the work in its stop();
  * the stop may still come back, and is believed then.
  *
+ * A QUARANTINED bond is tried again by itself, ever more rarely: a device that comes round, or a
+ * flush that took too long because an interrupt or one page was late, takes no reset.
+ *
  * QUARANTINED means that the PASID stays with the mm_struct, which stays counted, and that a second
  * work item detaches the PASID from the IOMMU: translation is cut. That is never done while one of
  * its page requests is being handled (svab_flush_detach()).
@@ -30,8 +33,12 @@
 #include "flush.h"
 #include "svabroker_private.h"
 
-/* How long and how often a cut, and the flush after it, is tried while the bond is QUARANTINED. */
+/* How long and how often a cut is tried; in vain while one of the PASID's faults is handled. */
 #define SVAB_CUT_TRY_MS 1000
+
+/* How soon a QUARANTINED bond's device is asked again by itself; twice as long each time. */
+#define SVAB_ASK_MIN_MS 1000
+#define SVAB_ASK_MAX_MS 64000
 
 static void svab_count_draining(struct svab_bond *bond, int by)
 {
@@ -91,7 +98,8 @@ static void svab_enter_quarantined(struct svab_bond *bond)
 	svab_count_draining(bond, -1);
 	svab_count_quarantined(bond, 1);
 	bond->device->stop_failures++;
-	timer_delete(&bond->timer);
+	bond->ask_ms = SVAB_ASK_MIN_MS;
+	mod_timer(&bond->timer, jiffies + msecs_to_jiffies(bond->ask_ms));
 	svab_event_bond(bond, NULL, SVAB_EV_STOP_FAILED, 0);
 	svab_event_bond(bond, NULL, SVAB_EV_QUARANTINED, bond->ended_ns - bond->began_ns);
 	/* Not in the device's queue, which may be full of stops that wait. */
@@ -198,23 +206,41 @@ void svab_bond_retry_locked(struct svab_bond *bond)
  */
 void svab_bond_revoke_locked(struct svab_bond *bond, enum svab_cause cause)
 {
-	if (bond->state == SVAB_PASID_QUARANTINED)
-		svab_bond_retry_locked(bond);
-	else
+	if (bond->state != SVAB_PASID_QUARANTINED)
 		svab_bond_input_locked(bond, SVAB_INPUT_BEGIN, cause);
+	else if (bond->device->state != SVAB_DEV_GONE)
+		svab_bond_retry_locked(bond);
 }
 
-static void svab_drain_deadline(struct timer_list *timer)
+static void svab_drain_late(struct svab_bond *bond)
+{
+	/* It may have been armed anew while this waited for the lock, and jiffies may run ahead. */
+	if (ktime_compare(ktime_get(), bond->deadline) >= 0)
+		svab_bond_input_locked(bond, SVAB_INPUT_DEADLINE, SVAB_CAUSE_NONE);
+	else
+		mod_timer(&bond->timer, jiffies + 1);
+}
+
+static void svab_drain_ask(struct svab_bond *bond)
+{
+	/* The end of a device asks by itself, and nothing may come after that. */
+	if (bond->device->state == SVAB_DEV_GONE)
+		return;
+	svab_bond_retry_locked(bond);
+	bond->ask_ms = min(bond->ask_ms * 2, SVAB_ASK_MAX_MS);
+	mod_timer(&bond->timer, jiffies + msecs_to_jiffies(bond->ask_ms));
+}
+
+static void svab_drain_timer(struct timer_list *timer)
 {
 	struct svab_bond *bond = container_of(timer, struct svab_bond, timer);
 	unsigned long flags;
 
 	spin_lock_irqsave(&svab_lock, flags);
-	/* It may have been armed anew while this waited for the lock, and jiffies may run ahead. */
-	if (ktime_compare(ktime_get(), bond->deadline) >= 0)
-		svab_bond_input_locked(bond, SVAB_INPUT_DEADLINE, SVAB_CAUSE_NONE);
-	else if (bond->state == SVAB_PASID_STOPPING || bond->state == SVAB_PASID_FLUSHED)
-		mod_timer(timer, jiffies + 1);
+	if (bond->state == SVAB_PASID_STOPPING || bond->state == SVAB_PASID_FLUSHED)
+		svab_drain_late(bond);
+	else if (bond->state == SVAB_PASID_QUARANTINED)
+		svab_drain_ask(bond);
 	spin_unlock_irqrestore(&svab_lock, flags);
 }
 
@@ -390,11 +416,9 @@ static void svab_drain_work(struct work_struct *work)
 	spin_unlock_irq(&svab_lock);
 	if (go) {
 		r = svab_drain(bond);
-		if (r) {
-			svab_bond_input(bond, SVAB_INPUT_FAILED);
-			pr_notice_ratelimited("svabroker: %s did not stop PASID %u (%d): quarantined until the device is reset\n",
+		if (r && svab_bond_input(bond, SVAB_INPUT_FAILED))
+			pr_notice_ratelimited("svabroker: %s did not stop PASID %u (%d): quarantined until it does, or is reset\n",
 					      bond->device->name, bond->pasid, r);
-		}
 	}
 	svab_work_done(bond);
 }
@@ -420,37 +444,19 @@ static bool svab_cut(struct svab_bond *bond)
 	return detached;
 }
 
-/*
- * A device that did stop and whose flush took too long (a late interrupt, one page that does not
- * come) is not asked again, nor does it take a reset: once nothing is left, the drain goes on.
- * True: there is something left.
- */
-static bool svab_cut_await(struct svab_bond *bond)
-{
-	struct svab_device *device = bond->device;
-
-	if (!device->flush || svab_drain_stopped(bond) == SVAB_PASID_NONE)
-		return false;
-	if (svab_flush(device->flush, bond->pasid, ktime_add_ms(ktime_get(), SVAB_CUT_TRY_MS)))
-		return true;
-	spin_lock_irq(&svab_lock);
-	svab_bond_retry_locked(bond);
-	spin_unlock_irq(&svab_lock);
-	return false;
-}
-
 static void svab_cut_work(struct work_struct *work)
 {
 	struct svab_bond *bond = container_of(to_delayed_work(work), struct svab_bond, cut);
-	bool again = false;
+	bool detached = true;
 
 	svab_portal_revoke(bond);
 	if (READ_ONCE(bond->state) == SVAB_PASID_QUARANTINED)
-		again = !svab_cut(bond) || svab_cut_await(bond);
+		detached = svab_cut(bond);
 	if (svab_mutated(SVAB_MUT_QUARANTINE_MMDROP))
 		svab_drain_let_go(bond);
 	/* With this work's reference; a new quarantine may have queued it already. */
-	if (again && queue_delayed_work(svab.wq, &bond->cut, msecs_to_jiffies(SVAB_CUT_TRY_MS)))
+	if (!detached &&
+	    queue_delayed_work(svab.wq, &bond->cut, msecs_to_jiffies(SVAB_CUT_TRY_MS)))
 		return;
 	svab_work_done(bond);
 }
@@ -461,7 +467,7 @@ static void svab_cut_work(struct work_struct *work)
  */
 void svab_drain_init(struct svab_bond *bond)
 {
-	timer_setup(&bond->timer, svab_drain_deadline, 0);
+	timer_setup(&bond->timer, svab_drain_timer, 0);
 	INIT_WORK(&bond->drain, svab_drain_work);
 	INIT_DELAYED_WORK(&bond->cut, svab_cut_work);
 	init_waitqueue_head(&bond->wait);

@@ -70,6 +70,7 @@ static int svab_ref_wait(struct svab_ref *ref, struct svab_unbind *arg)
 	if (wait_event_interruptible(bond->wait, svab_bond_final(bond)))
 		return -EINTR;
 	spin_lock_irq(&svab_lock);
+	ref->dropped = true;
 	arg->state = bond->state;
 	arg->drain_ns = bond->ended_ns - bond->began_ns;
 	spin_unlock_irq(&svab_lock);
@@ -83,15 +84,18 @@ static int svab_ref_unbind_locked(struct svab_ref *ref, struct svab_unbind *arg,
 	struct svab_hold *hold = ref->hold;
 
 	*wait = true;
-	if (ref->dropped)
+	if (ref->dropped || (bond->state == SVAB_PASID_CLEAN && !ref->asked))
 		return -ESHUTDOWN;
-	/* Something else ends it already, or has: the same result for everyone. */
-	if (bond->state != SVAB_PASID_BOUND)
+	/* Something else ends it already: the same result for everyone. */
+	if (bond->state != SVAB_PASID_BOUND) {
+		ref->asked = true;
 		return 0;
+	}
 	if (svab_ref_last_locked(ref)) {
 		if (!arg->state && !(bond->device->caps & SVAB_DEV_CAP_CAN_STOP))
 			return -EINVAL;
 		bond->vouched = arg->state;
+		ref->asked = true;
 		svab_bond_input_locked(bond, SVAB_INPUT_BEGIN, SVAB_CAUSE_UNBIND);
 		return 0;
 	}

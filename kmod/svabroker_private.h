@@ -205,6 +205,7 @@ struct svab_ctx {
  * @smm: counted
  * @mm: mmgrab()bed until CLEAN: what keeps its PASID. Afterwards only compared, never followed
  * @state: changed by svab_bond_input() alone
+ * @ask_ms: how long after the last time a QUARANTINED bond's device is asked again
  * @stopped: NONE, or FLUSHED or CLEAN once the device has stopped, of itself or by a reset
  * @vouched: by the process, in SVAB_UNBIND
  * @mm_held: @mm and the pin are held
@@ -229,6 +230,7 @@ struct svab_bond {
 	enum svab_pasid_state state;
 	enum svab_cause cause;
 	u32 deadline_ms;
+	u32 ask_ms;
 	u64 bound_ns;
 	u64 began_ns;
 	u64 ended_ns;
@@ -260,12 +262,14 @@ struct svab_bond {
  * struct svab_ref - one bond fd
  * @hold: what it counts in; NULL: dropped, or the bond is CLEAN
  * @of_hold: in it
- * @dropped: by SVAB_UNBIND while others remained, or with its ctx
+ * @asked: SVAB_UNBIND was called while there was something to wait for
+ * @dropped: SVAB_UNBIND has returned, or its ctx let go
  */
 struct svab_ref {
 	struct svab_bond *bond; /* counted */
 	struct svab_hold *hold;
 	struct list_head of_hold;
+	bool asked;
 	bool dropped;
 };
 
