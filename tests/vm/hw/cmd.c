@@ -2,6 +2,7 @@
 /* Commands. */
 #include <inttypes.h>
 
+#include "log.h"
 #include "smmu.h"
 
 struct fields {
@@ -174,6 +175,7 @@ unsigned cmd_execute(struct smmu *s, const uint64_t cmd[COMMAND_DWORDS])
 	const unsigned op = (unsigned)bits(cmd[0], 7, 0);
 	unsigned r;
 
+	trace("command %02x %016" PRIx64 " %016" PRIx64, op, cmd[0], cmd[1]);
 	pthread_mutex_lock(&s->lock);
 	s->stats.cmds++;
 	/* Commands of EL2, EL3 and stage 2 are illegal here: IDR0.HYP and S2P are 0. */

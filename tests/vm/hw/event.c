@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The event queue: records, overflow, its interrupt; and how both may come late. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "log.h"
 #include "smmu.h"
 
 #define EVTQ_LOG2_MAX 10u
@@ -89,12 +91,15 @@ static bool put(struct smmu *s, const struct event *ev)
 	s->evtq_prod = queue_next(&q, s->evtq_prod);
 	reg32_set(s, EVTQ_PROD, s->evtq_prod);
 	s->stats.events++;
+	trace("event %02x StreamID %" PRIu32 " PASID %" PRIu32 " at %#" PRIx64 "%s%s", ev->id, ev->sid,
+	      ev->ssid, ev->addr, ev->read ? " read" : " write", ev->stall ? " stalled" : "");
 	event_irq(s);
 	return true;
 }
 
 struct late {
 	struct smmu *s;
+	unsigned epoch; /* a CMD_SYNC that comes later waits for it, as for a transaction */
 	struct event ev;
 };
 
@@ -113,6 +118,8 @@ static void late_now(void *arg)
 				s->stalls[i].late = false;
 		event_stalls_pending(s);
 	}
+	if (!--s->inflight[late->epoch])
+		pthread_cond_broadcast(&s->drained);
 	pthread_mutex_unlock(&s->lock);
 	free(late);
 }
@@ -124,9 +131,11 @@ static bool put_late(struct smmu *s, const struct event *ev)
 
 	if (!late)
 		return false;
-	*late = (struct late){ .s = s, .ev = *ev };
-	if (!timers_add(s->timers, s->faults.evtq_late_ms, late_now, late, free))
+	*late = (struct late){ .s = s, .epoch = s->epoch, .ev = *ev };
+	if (!timers_add(s->timers, s->faults.evtq_late_ms, late_now, late, free)) {
+		s->inflight[late->epoch]++;
 		return true;
+	}
 	free(late);
 	return false;
 }

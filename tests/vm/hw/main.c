@@ -117,7 +117,8 @@ static void usage(FILE *f)
 		   "  --qtest SOCKET    QEMU's qtest socket, for interrupts; without it there are none\n"
 		   "  --qmp SOCKET      QEMU's monitor, to ask for the interrupt controller's path\n"
 		   "  --gic PATH        ... which this gives\n"
-		   "  --log FILE        violations, and more with the request `trace on`\n"
+		   "  --log FILE        violations, and more with the request `trace on`, or\n"
+		   "  --trace           from the start\n"
 		   "  --accel N:KIND    accelerator N's stop: flushed, clean, nostop\n"
 		   "  --slots N         slots of each accelerator\n"
 		   "  --stall-max N     transactions that can be stalled at a time\n"
@@ -168,7 +169,7 @@ struct arguments {
 
 static bool parse(int argc, char **argv, struct arguments *a)
 {
-	enum { RAM, SIZE, CONTROL, QTEST, QMP, GIC, LOG, ACCEL, SLOTS, STALL_MAX, NO_ATS, HELP };
+	enum { RAM, SIZE, CONTROL, QTEST, QMP, GIC, LOG, ACCEL, SLOTS, STALL_MAX, NO_ATS, TRACE, HELP };
 	static const struct option options[] = {
 		{ "ram", required_argument, NULL, RAM },
 		{ "size", required_argument, NULL, SIZE },
@@ -182,6 +183,7 @@ static bool parse(int argc, char **argv, struct arguments *a)
 		{ "stall-max", required_argument, NULL, STALL_MAX },
 		{ "no-ats", no_argument, NULL, NO_ATS },
 		{ "help", no_argument, NULL, HELP },
+		{ "trace", no_argument, NULL, TRACE },
 		{ 0 },
 	};
 	uint64_t n;
@@ -227,6 +229,9 @@ static bool parse(int argc, char **argv, struct arguments *a)
 			break;
 		case NO_ATS:
 			a->hw.ats = false;
+			break;
+		case TRACE:
+			log_trace(true);
 			break;
 		case HELP:
 			usage(stdout);

@@ -132,7 +132,7 @@ struct smmu {
 
 	pthread_mutex_t lock;
 	pthread_cond_t drained; /* inflight[] fell to zero */
-	unsigned epoch, inflight[2]; /* accesses between translation and the end of their copy */
+	unsigned epoch, inflight[2]; /* accesses between translation and the end of their copy; records that come late */
 
 	uint32_t cr0, strtab_cfg;
 	uint64_t strtab;
