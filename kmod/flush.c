@@ -20,9 +20,11 @@
  * synchronize_irq() nor flush_workqueue() is called.
  *
  * What may come after that is retried: a response makes the SMMU look the page up once more, which
- * may stall again when the page has gone meanwhile. Only the detaching ends it, hence the second
- * look: what the SMMU recorded before the CMD_SYNC of the detaching is seen in PROD right after it
- * (the event queue had room), what it records later finds no translation and does not stall.
+ * may stall again when the page has gone meanwhile. And the SMMU may be slow to record what had
+ * arrived in time. Only the detaching ends it, hence the second look: what had begun before the
+ * CMD_SYNC of the detaching is recorded when that completes, as the event queue had room, and so is
+ * seen in PROD right after it; what begins later finds no translation and does not stall. An SMMU
+ * that recorded a stall even later than that could not be waited for by any software.
  *
  * Locks: svab_smmus_lock (the list of SMMUs; not held while sleeping on hardware),
  * svab_smmu.window -> iommu_sva_lock and all that iommu_sva_unbind_device() takes,
@@ -575,7 +577,7 @@ int svab_flush_detach(struct svab_flush *flush, struct device *dev, struct iommu
 	 * The second look. Most often there is nothing to wait for: no thread was at work when the
 	 * queue was seen empty.
 	 */
-	if (!r && (mark.ahead || mark.full))
+	if (!r && (mark.ahead || mark.full) && !svab_mutated(SVAB_MUT_FLUSH_NO_SECOND_LOOK))
 		r = svab_flush_records(flush->smmu, &mark, deadline);
 	return r ? -ETIMEDOUT : 0;
 }
