@@ -25,6 +25,7 @@ struct config_device { /* [device "NAME"]; with backend = sim each is one simula
 	uint32_t max_bonds;    /* 0: no limit of its own */
 	uint32_t drain_deadline_ms; /* 0: [drain] deadline */
 	uint32_t pasid_bits;   /* sim: 1..20, default 16 */
+	bool portal;           /* sim: bonds have a portal, default yes */
 };
 
 struct config_range { uint32_t first, last; };

@@ -132,6 +132,7 @@ const struct config_key config_keys[] = {
 	NUMBER("device", "max_bonds", DEV(max_bonds), 0, UINT32_MAX, "0"),
 	TIME("device", "drain_deadline", DEV(drain_deadline_ms), 0, DAY_MS, "0"),
 	NUMBER("device", "pasid_bits", DEV(pasid_bits), 1, 20, "16"),
+	BOOL("device", "portal", DEV(portal), 0, "yes"),
 
 	{ .section = "policy", .name = "uid", .type = &config_type_uids },
 	{ .section = "policy", .name = "gid", .type = &config_type_gids },

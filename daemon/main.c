@@ -13,6 +13,9 @@
 #ifndef PKGLIBEXECDIR
 #define PKGLIBEXECDIR "/usr/libexec/svad"
 #endif
+#ifndef SYSCONFDIR
+#define SYSCONFDIR "/etc"
+#endif
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
 #endif
@@ -21,8 +24,8 @@ static void help(FILE *f)
 {
 	fputs("Usage: svad [OPTION]...\n"
 	      "Lets processes use accelerators through Shared Virtual Addressing. Runs in the foreground.\n\n"
-	      "  -c, --config FILE      settings, with FILE.d/*.conf read after it (default: the system's "
-	      "svad.conf)\n"
+	      "  -c, --config FILE      settings, with FILE.d/*.conf read after it\n"
+	      "                         (default: " SYSCONFDIR "/svad/svad.conf)\n"
 	      "      --libexec-dir DIR  where svad-broker and svad-simdev are (default: " PKGLIBEXECDIR ")\n"
 	      "      --check            read the settings, name every mistake with its file and line, and "
 	      "exit\n"

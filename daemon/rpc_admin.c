@@ -132,6 +132,19 @@ void rpc_admin_list_bonds(struct conn *conn, const Svad__V1__Request *request)
 	uint32_t size = page_size(ask->page);
 	struct list *pos;
 
+	/* On a later page: it has gone meanwhile, and the list ends. */
+	if (!after && ask->client && !client_find(conn->broker, ask->client)) {
+		conn_error(conn, request->id, SVAD_NOT_FOUND,
+			   "There is no client %llu; svadctl client list shows those there are.",
+			   (unsigned long long)ask->client);
+		return;
+	}
+	if (!after && ask->device[0] && !device_find_name(conn->broker, ask->device)) {
+		conn_error(conn, request->id, SVAD_NOT_FOUND,
+			   "There is no device '%s'; svadctl device list names those there are.",
+			   ask->device);
+		return;
+	}
 	body.bonds = pointers;
 	list_for_each(pos, &conn->broker->bond_list) {
 		struct bond *bond = container_of(pos, struct bond, link);

@@ -182,7 +182,7 @@ struct sim_bond {
 	struct sim_device *device;
 	struct sim_mm *mm; /* counted */
 	uint32_t pasid;
-	int portal_fd;
+	int portal_fd; /* -1: the device gives none */
 	uint64_t at_random;
 	uint64_t bound_ns;
 
@@ -194,6 +194,7 @@ struct sim_bond {
 	enum svab_pasid_state vouched;
 	bool was_reset; /* the device has forgotten this bond's work */
 	bool draining_counted, quarantine_counted;
+	bool stop_lost; /* injected: the device has not heard of its stop */
 	bool finished;
 	struct sim_work portal_work;
 	bool portal_pending; /* the portal is being taken away: no stop is complete before it has gone */

@@ -179,12 +179,15 @@ static int bond_new(struct sim_device *device, struct sim_mm *mm, uint64_t at_ra
 	bond = calloc(1, sizeof(*bond));
 	if (!bond)
 		return -ENOMEM;
-	r = portal_make(device);
-	if (r < 0) {
-		free(bond);
-		return r;
+	bond->portal_fd = -1;
+	if (device->config->portal) {
+		r = portal_make(device);
+		if (r < 0) {
+			free(bond);
+			return r;
+		}
+		bond->portal_fd = r;
 	}
-	bond->portal_fd = r;
 	atomic_init(&bond->refs, 1);
 	pthread_mutex_init(&bond->lock, NULL);
 	pthread_condattr_init(&attr);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "sim_ctx.h"
+#include "../client/lib/sva/demo_accel.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -289,7 +290,7 @@ static int bind_finish(struct bind_job *job, struct svab_bind *out, int fds[2], 
 		goto out;
 	}
 	fds[1] = hold->bond->portal_fd;
-	*ret_n = 2;
+	*ret_n = fds[1] >= 0 ? 2 : 1;
 	*out = (struct svab_bind){
 		.size = sizeof(*out),
 		.device = device->id,
@@ -297,7 +298,7 @@ static int bind_finish(struct bind_job *job, struct svab_bind *out, int fds[2], 
 		.bond = hold->bond->id,
 		.grant = hold->grant,
 		.bond_fd = -1,
-		.portal_size = 4096,
+		.portal_size = fds[1] >= 0 ? SVA_DEMO_PORTAL_SIZE : 0,
 		.at_random = job->bind.at_random,
 	};
 out:

@@ -37,8 +37,10 @@ void sim_device_on_activity(void (*fn)(struct sim_device *device))
 
 static uint64_t device_caps(const struct config_device *c)
 {
-	uint64_t caps = c->capabilities | SVAB_DEV_CAP_PORTAL | SVAB_DEV_CAP_SIMULATED;
+	uint64_t caps = c->capabilities | SVAB_DEV_CAP_SIMULATED;
 
+	if (c->portal)
+		caps |= SVAB_DEV_CAP_PORTAL;
 	if (c->stop != STOP_NONE)
 		caps |= SVAB_DEV_CAP_CAN_STOP;
 	if (c->stop == STOP_CLEAN)

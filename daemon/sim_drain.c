@@ -46,7 +46,7 @@ static void portal_truncate(struct sim_work *work)
 
 static void check_portal(const struct sim_bond *bond)
 {
-	struct stat st = { .st_size = -1 };
+	struct stat st = { .st_size = bond->portal_fd < 0 ? 0 : -1 };
 
 	(void)fstat(bond->portal_fd, &st);
 	checker_stopping(bond->id, st.st_size);
@@ -58,7 +58,7 @@ static void op_revoke_portal(struct drain *d)
 
 	if (MUTATED("early-release") && bond->mm->n_bonds == 1)
 		sim_pasid_release(bond->mm);
-	if (MUTATED("skip-portal-revoke"))
+	if (MUTATED("skip-portal-revoke") || bond->portal_fd < 0)
 		return;
 	bond->portal_pending = true;
 	bond->portal_work.run = portal_truncate;
@@ -147,7 +147,8 @@ static void op_stop(struct drain *d)
 		return;
 	}
 	if (!bond->was_reset) {
-		if (ignore_ms == SIM_FOREVER)
+		bond->stop_lost = ignore_ms == SIM_FOREVER;
+		if (bond->stop_lost)
 			return; /* injected: the request is lost; the deadline will come */
 		if (ignore_ms) {
 			bond->delay.fn = bond_stop_delayed;
@@ -162,6 +163,18 @@ static void op_stop(struct drain *d)
 		}
 	}
 	bond_stop_now(bond);
+}
+
+void sim_drain_find_stops(struct sim_device *device)
+{
+	struct list *l, *next;
+
+	list_for_each_safe(l, next, &device->bonds) {
+		struct sim_bond *bond = container_of(l, struct sim_bond, of_device);
+
+		if (bond->stop_lost && bond->drain.state == SVAB_PASID_STOPPING)
+			op_stop(&bond->drain);
+	}
 }
 
 static void op_flush(struct drain *d)

@@ -16,6 +16,7 @@
 #include "sim_bond.h"
 #include "sim_checker.h"
 #include "sim_device.h"
+#include "sim_drain.h"
 #include "sim_iommu.h"
 #include "sim_worker.h"
 
@@ -88,9 +89,10 @@ static void cmd_stop(struct fault_client *c, struct sim_device *d, char **w)
 	uint32_t ms;
 
 	(void)c;
-	if (!strcmp(w[2], "obey") && !w[3])
+	if (!strcmp(w[2], "obey") && !w[3]) {
 		atomic_store(&d->ignore_stop_ms, 0);
-	else if (!strcmp(w[2], "ignore") && w[3] && !strcmp(w[3], "forever") && !w[4])
+		sim_drain_find_stops(d);
+	} else if (!strcmp(w[2], "ignore") && w[3] && !strcmp(w[3], "forever") && !w[4])
 		atomic_store(&d->ignore_stop_ms, SIM_FOREVER);
 	else if (!strcmp(w[2], "ignore") && number(w[3], &ms) && ms && !w[4])
 		atomic_store(&d->ignore_stop_ms, ms);

@@ -151,6 +151,8 @@ static int ref_handle(struct sim_ref *ref, struct sim_msg *m)
 		return -EPERM;
 	switch (m->hdr.op) {
 	case SIMWIRE_KICK:
+		if (ref->bond->portal_fd < 0)
+			return -ENXIO; /* there is no doorbell to read */
 		if (ref->bond->drain.state == SVAB_PASID_BOUND && sim_worker_kick(ref->bond) < 0)
 			sim_bond_retry_kick(ref->bond);
 		return m->hdr.len ? -EINVAL : 0;

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -190,7 +191,7 @@ int cmd_drain(struct ctl *ctl, int argc, char **argv)
 	const struct ctl_option options[] = {
 		{ "client", 0, "ID", "all bonds of a client", NULL, &client },
 		{ "device", 0, "NAME", "all bonds of a device", NULL, &device },
-		{ "uid", 0, "UID", "all bonds of a user", NULL, &uid },
+		{ "uid", 0, "USER", "all bonds of a user, by number or name", NULL, &uid },
 		{ "bond", 0, "ID", "one bond", NULL, &bond },
 		{ "all", 0, NULL, "every bond there is", &all, NULL },
 		CTL_OPTIONS_END,
@@ -220,11 +221,21 @@ int cmd_drain(struct ctl *ctl, int argc, char **argv)
 		filter.device = (char *)device;
 		snprintf(d.what, sizeof(d.what), "device %.64s", device);
 	} else if (uid) {
-		if (!ctl_u64(uid, &v) || v >= UINT32_MAX)
-			return ctl_usage(ctl, "--uid: \"%s\" is no numeric user id", uid);
+		const struct passwd *pw = NULL;
+
+		if (!ctl_u64(uid, &v)) {
+			pw = getpwnam(uid);
+			v = pw ? pw->pw_uid : UINT32_MAX;
+		}
+		if (v >= UINT32_MAX)
+			return ctl_usage(ctl, "--uid: \"%s\" is no user of this machine, and no user id",
+					 uid);
 		d.revoke.uid = (uint32_t)v;
 		d.revoke.has_uid = true;
-		snprintf(d.what, sizeof(d.what), "uid %s", uid);
+		if (pw)
+			snprintf(d.what, sizeof(d.what), "uid %u (%.64s)", d.revoke.uid, uid);
+		else
+			snprintf(d.what, sizeof(d.what), "uid %s", uid);
 	} else if (bond) {
 		if (!ctl_u64(bond, &d.revoke.bond) || !d.revoke.bond)
 			return ctl_usage(ctl, "--bond: \"%s\" is no bond's id; see svadctl bond list", bond);

@@ -152,6 +152,24 @@ static int usage_of_verb(const struct ctl *ctl, const char *verb, const char *su
 	return ctl_usage(ctl, "\"%s\" needs one of: %s", verb, subs);
 }
 
+static bool wants_help(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
+			return true;
+	return false;
+}
+
+static int help_of_verb(const char *verb)
+{
+	printf("Usage: svadctl %s COMMAND [OPTIONS]\n\n", verb);
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		if (!strcmp(commands[i].verb, verb))
+			printf("  %-8s %-8s %s\n", commands[i].sub, commands[i].args, commands[i].summary);
+	printf("\nsvadctl %s COMMAND --help tells more of each.\n", verb);
+	return CTL_OK;
+}
+
 static int pick(struct ctl *ctl, int argc, char **argv)
 {
 	char *rest[256];
@@ -159,14 +177,13 @@ static int pick(struct ctl *ctl, int argc, char **argv)
 	const struct ctl_command *c = NULL;
 
 	if (!verb) {
-		for (int i = 1; i < argc; i++) {
-			if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
-				overview(stdout);
-				return CTL_OK;
-			}
+		if (wants_help(argc, argv)) {
+			overview(stdout);
+			return CTL_OK;
+		}
+		for (int i = 1; i < argc; i++)
 			if (!strcmp(argv[i], "--version"))
 				return cmd_version(ctl, 0, NULL);
-		}
 		overview(stderr);
 		return CTL_USAGE;
 	}
@@ -184,6 +201,8 @@ static int pick(struct ctl *ctl, int argc, char **argv)
 			c = &commands[i];
 	if (!c) {
 		sub = find_verb(argc - verb, argv + verb);
+		if (!sub && wants_help(argc, argv))
+			return help_of_verb(argv[verb]);
 		if (!sub)
 			return usage_of_verb(ctl, argv[verb], NULL);
 		sub += verb;

@@ -12,6 +12,7 @@
 #include "../../client/lib/sva/queue.h"
 #include "harness.h"
 
+#define LONG_STOP "[device \"sim0\"]\ndrain_deadline = 10min\n[device \"sim1\"]\n"
 #define SHORT_STOP "[device \"sim0\"]\ndrain_deadline = 600ms\n[device \"sim1\"]\n"
 
 static void hold_bond(void *arg)
@@ -58,6 +59,26 @@ static void revoked(const Svad__V1__Revoke *revoke, uint32_t ended)
 	ck_assert_uint_eq(reply->revoke->quarantined, 0);
 	ck_assert_uint_eq(reply->revoke->pending, 0);
 }
+
+/* A list that names what does not exist is a mistake, not an empty list. */
+START_TEST(test_list_of_nobody)
+{
+	Svad__V1__Request request = SVAD__V1__REQUEST__INIT;
+	Svad__V1__AdminListBonds body = SVAD__V1__ADMIN_LIST_BONDS__INIT;
+
+	sys_start("");
+	request.body_case = SVAD__V1__REQUEST__BODY_ADMIN_LIST_BONDS;
+	request.admin_list_bonds = &body;
+	body.device = (char *)(uintptr_t) "sim1";
+	ck_assert_uint_eq(sys_code(sys_call(sys.admin, &request, NULL)), SVAD_OK);
+	body.device = (char *)(uintptr_t) "nosuch";
+	ck_assert_uint_eq(sys_code(sys_call(sys.admin, &request, NULL)), SVAD_NOT_FOUND);
+	body.device = (char *)(uintptr_t) "";
+	body.client = 99;
+	ck_assert_uint_eq(sys_code(sys_call(sys.admin, &request, NULL)), SVAD_NOT_FOUND);
+	sys_stop();
+}
+END_TEST
 
 START_TEST(test_revoke_by)
 {
@@ -321,17 +342,17 @@ START_TEST(test_pasid_not_reused_before_clean)
 	struct holder a, b, c;
 
 	/* the lowest free number is given first: if it were free, the very next client would have it */
-	sys_start("");
+	sys_start(LONG_STOP);
 	holder_start(&a, hold_bond, "sim0");
-	sys_fault_ok("stop sim0 ignore 400");
+	sys_fault_ok("stop sim0 ignore forever");
 	sys_kill(&a.child, SIGKILL);
 	sys_event(SVAD__V1__EVENT_KIND__EVENT_STOPPING, a.bond);
 	holder_start(&b, hold_bond, "sim0");
 	ck_assert_uint_ne(b.pasid, a.pasid);
+	sys_fault_ok("stop sim0 obey");
 	sys_event(SVAD__V1__EVENT_KIND__EVENT_CLEAN, a.bond);
 	holder_start(&c, hold_bond, "sim0");
 	ck_assert_uint_eq(c.pasid, a.pasid);
-	sys_fault_ok("stop sim0 obey");
 	sys_end(&b.child);
 	sys_end(&c.child);
 	sys_stop();
@@ -460,9 +481,9 @@ START_TEST(test_two_waiters)
 	ssize_t len;
 
 	/* two ask for the same end: each is told the one result. A third goes away in the middle. */
-	sys_start("");
+	sys_start(LONG_STOP);
 	holder_start(&h, hold_bond, "sim0");
-	sys_fault_ok("stop sim0 ignore 300");
+	sys_fault_ok("stop sim0 ignore forever");
 	r.bond = h.bond;
 	request.body_case = SVAD__V1__REQUEST__BODY_REVOKE;
 	request.revoke = &r;
@@ -479,13 +500,15 @@ START_TEST(test_two_waiters)
 		ck_assert(sys_send(fd, buf, (size_t)len, NULL, 0));
 		close(fd);
 	}
+	sys_event(SVAD__V1__EVENT_KIND__EVENT_STOPPING, h.bond);
+	(void)sys_counter("svad_bonds"); /* asked after them on the same connection, so they have been heard */
+	sys_fault_ok("stop sim0 obey");
 	for (int i = 0; i < 2; i++) {
 		reply = sys_receive(sys.admin, sys_ms(10000), NULL);
 		ck_assert_ptr_nonnull(reply);
 		ck_assert_uint_eq(sys_code(reply), SVAD_OK);
 		ck_assert_uint_eq(reply->revoke->clean, 1);
 	}
-	sys_event(SVAD__V1__EVENT_KIND__EVENT_STOPPING, h.bond);
 	sys_event(SVAD__V1__EVENT_KIND__EVENT_CLEAN, h.bond);
 	ck_assert_uint_eq(sys_counter("svad_drains_total"), 1);
 	sys_end(&h.child);
@@ -499,6 +522,7 @@ static Suite *revoke_suite(void)
 
 	sys_test(s, "nonsense", test_revoke_nonsense);
 	sys_test(s, "ends-grants", test_revoke_ends_grants);
+	sys_test(s, "list-of-nobody", test_list_of_nobody);
 	sys_test(s, "by", test_revoke_by);
 	sys_test(s, "sigbus", test_sigbus);
 	sys_test(s, "library-told", test_library_told);

@@ -339,6 +339,41 @@ START_TEST(limits)
 }
 END_TEST
 
+/* A bond without a portal is one in all else. */
+START_TEST(no_portal)
+{
+	int mem = open("/proc/self/mem", O_RDWR | O_CLOEXEC), maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	const int fds[2] = { mem, maps };
+	struct svab_bind bind = { .size = sizeof(bind), .device = 1, .at_random = getauxval(AT_RANDOM) };
+	struct svab_unbind unbind;
+	struct client c = { .device = 1 };
+	int got[2];
+
+	h_start("[device \"a\"]\nportal = no\n");
+	for (int i = 0; i < 2; i++) { /* ended by its owner, then by an administrator */
+		c.ctx = h_ctx_socket((uint64_t)i + 1);
+		h_grant((uint64_t)i + 1, 1);
+		bind.bond_fd = -1;
+		ck_assert_int_eq(h_message(c.ctx, SVAB_BIND, &bind, sizeof(bind), fds, 2, got), 0);
+		ck_assert_int_ge(got[0], 0);
+		ck_assert_int_eq(got[1], -1);
+		ck_assert_uint_eq(bind.portal_size, 0);
+		c.fd = got[0];
+		ck_assert_int_eq(h_message(c.fd, SIMWIRE_KICK, NULL, 0, NULL, 0, NULL), -ENXIO);
+		if (i) {
+			h_revoke(bind.bond);
+		} else {
+			ck_assert_int_eq(h_unbind(&c, SVAB_PASID_NONE, &unbind), 0);
+			ck_assert_uint_eq(unbind.state, SVAB_PASID_CLEAN);
+		}
+		ck_assert_uint_eq(h_event(SVAB_EV_DRAINED, bind.bond).state, SVAB_PASID_CLEAN);
+		close(c.fd);
+		close(c.ctx);
+	}
+	h_stop();
+}
+END_TEST
+
 START_TEST(fault_socket_words)
 {
 	ck_assert(!strncmp(h_fault("dance"), "error unknown command; there are: stop", 30));
@@ -417,6 +452,11 @@ static Suite *simdev_suite(void)
 		{ "control", control_requests, false },
 	};
 
+	TCase *bare = tcase_create("no-portal");
+
+	tcase_add_test(bare, no_portal);
+	tcase_set_timeout(bare, 300);
+	suite_add_tcase(s, bare);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		TCase *t = tcase_create(cases[i].name);
 

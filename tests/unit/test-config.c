@@ -112,7 +112,7 @@ START_TEST(test_values)
 		     "[sim]\nprocmap_query = off\n"
 		     "[device \"a:b.c-1\"]\nengines=64\nstop = none\nreset = no\nnuma_node = 3\noperations = "
 		     "copy,nop\n"
-		     "capabilities = pri ats\ndrain_deadline_ms = 7\nmax_bonds = 5\npasid_bits = 20\n"
+		     "capabilities = pri ats\ndrain_deadline_ms = 7\nmax_bonds = 5\npasid_bits = 20\nportal = no\n"
 		     "[policy \"p\"]\nuid = root 5-6,\n   7 ; more\n\t8\ngid = 0\ndevices = a* "
 		     "[bc]?\n\td\nallow = no\n"),
 		0);
@@ -131,6 +131,7 @@ START_TEST(test_values)
 	ck_assert(!C->devices[0].reset);
 	ck_assert_uint_eq(C->devices[0].capabilities, SVAB_DEV_CAP_PRI | SVAB_DEV_CAP_ATS);
 	ck_assert_uint_eq(C->devices[0].operations, 3);
+	ck_assert(!C->devices[0].portal);
 	ck_assert_uint_eq(C->devices[0].drain_deadline_ms, 7);
 	ck_assert_uint_eq(C->policies[0].n_uids, 4);
 	ck_assert_uint_eq(C->policies[0].uids[1].last, 6);
