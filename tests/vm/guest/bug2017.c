@@ -365,30 +365,37 @@ void scenario_k_held_work(void)
 void scenario_k_thousand(void)
 {
 	/* Each process is B to the one before and A to the next: it looks at its page, then faults on it and
-	 * is killed. */
+	 * is killed. The fault's interrupt comes when the next process has bound, or is about to. */
 	unsigned n = rounds(1000, 1000), reused = 0;
 	uint32_t pasid, last = 0;
+	bool held = false;
 
 	for (unsigned i = 0; i < n; i++) {
 		struct kid k;
 
+		if (held && rnd_below(2)) {
+			hw("evtq release");
+			held = false;
+		}
 		actor_start(&k, false, &pasid, NULL);
 		reused += pasid == last;
-		if (i % 8 == 0)
-			hw("evtq delay %u", rnd_below(4));
+		if (held)
+			hw("evtq release");
 		tell(&k, "pass");
 		expect(&k, "passed");
 		if (actor_present(&k))
 			FAIL("round %u: a fault of an earlier owner of PASID %u was handled in its address "
 			     "space",
 			     i, pasid);
+		hw("evtq hold");
+		held = true;
 		actor_fault(&k, OURS);
 		kid_kill(&k);
 		last = pasid;
 		if (i && i % 250 == 0)
 			note("%u rounds, the PASID came straight back in %u", i, reused);
 	}
-	hw("evtq normal");
+	hw("evtq release");
 	if (!reused && n > 100)
 		FAIL("no PASID was reused in %u rounds: it proves nothing", n);
 }

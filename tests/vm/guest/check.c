@@ -209,6 +209,7 @@ static void check_module(char *why, size_t size)
 			add(why, size, "left %u ctxs, %u bonds, %u draining, %u quarantined", info.ctxs,
 			    info.bonds, info.draining, info.quarantined);
 			recover(fd);
+			ctl_close();
 			break;
 		}
 		if (poll(&p, 1, left > 100 ? 100 : left) > 0)

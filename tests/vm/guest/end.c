@@ -251,7 +251,7 @@ void scenario_c_withheld(void)
 		given = now_ns();
 		binds++;
 		/* The event is queued a moment after the reference is dropped. */
-		while (event_next(events, &e, pasid == w.pasid ? 1000 : 0) && !drained)
+		while (!drained && event_next(events, &e, pasid == w.pasid ? 1000 : 0))
 			drained = e.type == SVAB_EV_DRAINED && e.bond == w.bond;
 		if (pasid == w.pasid && (!drained || e.time_ns > given + 50000000u))
 			FAIL("PASID %u was given out again while its device was at work", pasid);

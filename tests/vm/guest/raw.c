@@ -31,13 +31,18 @@ int ctl_open(void)
 	return fd;
 }
 
+static int own = -1;
+
 int ctl(void)
 {
-	static int fd = -1;
+	if (own < 0)
+		own = ctl_open();
+	return own;
+}
 
-	if (fd < 0)
-		fd = ctl_open();
-	return fd;
+void ctl_close(void)
+{
+	close_fd(&own);
 }
 
 int ctl_ioctl(unsigned long op, void *arg)

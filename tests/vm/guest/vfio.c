@@ -249,6 +249,7 @@ void scenario_m_doctor(void)
 	says("an SMMUv3 is active: smmu3.");
 	says("is coherent, can stall, and shares the CPUs' page tables, says its driver");
 	says("CONFIG_ARM_SMMU_V3_SVA=y");
+	says("device accel3 cannot stop one PASID");
 	for (unsigned i = 0; i < 4; i++) {
 		snprintf(line, sizeof(line), "device accel%u is healthy", i);
 		says(line);

@@ -94,6 +94,7 @@ unsigned check_splats(char *why, size_t size);
 
 int ctl_open(void); /* a control fd of one's own: sees events from now on */
 int ctl(void); /* this process's */
+void ctl_close(void);
 int ctl_ioctl(unsigned long op, void *arg); /* 0 or -errno */
 void ctl_info(struct svab_info *ret);
 bool dev_get(const char *name, struct svab_dev_info *ret); /* false: there is no such device */
