@@ -30,6 +30,7 @@ dist_doc_DATA = LICENSE NEWS README.md \
 	doc/client.md \
 	doc/hardware.md \
 	doc/protocol.md \
+	doc/kmod.md \
 	doc/provider.md \
 	doc/states.md
 
