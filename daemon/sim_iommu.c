@@ -366,6 +366,13 @@ int sim_iommu_translate(struct sim_bond *bond, uint64_t address, bool write, boo
 
 	pthread_mutex_lock(&iommu.lock);
 	for (;;) {
+		/* The device was reset and has forgotten this bond, though its worker has not seen it yet.
+		 * Looked at under the lock: who flushes finds the request that went out before, and none goes
+		 * out after. */
+		if (atomic_load(&bond->dead)) {
+			r = -ECANCELED;
+			break;
+		}
 		hit = tlb_find(bond, address);
 		if (hit) {
 			*ret = sim_mm_ref(hit->mm);

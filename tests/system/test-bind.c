@@ -107,16 +107,17 @@ START_TEST(test_while_draining)
 	struct svab_unbind u = { .size = sizeof(u) };
 	uint32_t device;
 
-	sys_start("");
+	sys_start("[device \"sim0\"]\ndrain_deadline = 10min\n");
 	raw_open(&a);
 	raw_open(&b);
 	raw_bind(&a, "sim0", &x);
-	sys_fault_ok("stop sim0 ignore 300");
+	sys_fault_ok("stop sim0 ignore forever");
 	ck_assert_int_eq(raw_send(x.fd, SVAB_UNBIND, 1, &u, sizeof(u), NULL, 0), 0);
 	sys_event(SVAD__V1__EVENT_KIND__EVENT_STOPPING, x.id);
 	ck_assert_uint_eq(raw_grant(&a, "sim0", &device), SVAD_ABORTED);
 	ck_assert_uint_eq(raw_grant(&b, "sim0", &device), SVAD_OK);
 	ck_assert_int_eq(raw_bind_own(&b, device, &y), -EBUSY);
+	sys_fault_ok("stop sim0 obey");
 	sys_event(SVAD__V1__EVENT_KIND__EVENT_CLEAN, x.id);
 	ck_assert_int_eq(raw_bind_own(&b, device, &y), 0);
 	ck_assert_uint_ne(x.id, y.id);

@@ -389,10 +389,10 @@ START_TEST(test_in_flight)
 	struct raw_bond bond;
 
 	/* requests that wait for a drain, more than may be unanswered */
-	begin("[limits]\nrequests_in_flight = 4\n");
+	begin("[limits]\nrequests_in_flight = 4\n[device \"sim0\"]\ndrain_deadline = 10min\n[device \"sim1\"]\n");
 	raw_open(&raw);
 	raw_bind(&raw, "sim0", &bond);
-	sys_fault_ok("stop sim0 ignore 300");
+	sys_fault_ok("stop sim0 ignore forever");
 	revoke.bond = bond.id;
 	request.body_case = SVAD__V1__REQUEST__BODY_REVOKE;
 	request.revoke = &revoke;
@@ -414,6 +414,8 @@ START_TEST(test_in_flight)
 		ck_assert_str_eq(reply->status->limit_name, "requests_in_flight");
 		ck_assert_uint_eq(reply->status->limit_value, 4);
 		refused++;
+		if (refused == 6) /* what is over the limit is refused before anything is stopped */
+			sys_fault_ok("stop sim0 obey");
 	}
 	ck_assert_uint_eq(answered, 4);
 	raw_bond_close(&bond);
