@@ -27,7 +27,7 @@ enum svab_mutation {
 	SVAB_MUT_FLUSH_NO_EVENTQ, /* the hardware's queue is not awaited */
 	SVAB_MUT_FLUSH_NO_IRQ, /* the interrupt's thread is not awaited */
 	SVAB_MUT_FLUSH_NO_IOPF, /* the fault queue is not awaited */
-	SVAB_MUT_FLUSH_NO_SECOND_LOOK, /* what the SMMU recorded until the detaching is not awaited */
+	SVAB_MUT_FLUSH_NO_SECOND_LOOK, /* records until the detaching are not awaited */
 };
 
 #ifdef SVAB_MUTATIONS
