@@ -182,11 +182,10 @@ static int svab_bind_reserve_locked(struct svab_bind_op *op)
 	bond = svab_mm_bond(op->smm, op->device);
 	if (bond && bond->state != SVAB_PASID_BOUND)
 		return -EBUSY;
-	if (!bond || !svab_hold_find(bond, ctx)) {
-		if (!grant)
-			return -EACCES;
-		op->grant = grant;
-	}
+	if (bond && svab_hold_find(bond, ctx))
+		grant = NULL; /* another reference is free */
+	else if (!grant)
+		return -EACCES;
 	if (!bond) {
 		r = svab_device_room(op->device, op->smm);
 		if (r)
@@ -198,8 +197,9 @@ static int svab_bind_reserve_locked(struct svab_bind_op *op)
 		op->bond = bond;
 	}
 	/* From here on nothing fails in this function. */
-	if (op->grant)
-		list_del_init(&op->grant->of_ctx);
+	op->grant = grant;
+	if (grant)
+		list_del_init(&grant->of_ctx);
 	if (!ctx->mm) {
 		kref_get(&op->smm->refs);
 		ctx->mm = op->smm;

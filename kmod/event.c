@@ -13,7 +13,7 @@
 
 #include "svabroker_private.h"
 
-#define SVAB_QUEUE_EVENTS 8192u
+#define SVAB_QUEUE_EVENTS 4096u
 #define SVAB_QUEUE_BATCH 32u
 
 struct svab_queue {
