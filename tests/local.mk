@@ -70,6 +70,17 @@ test_lib_CPPFLAGS = $(TEST_CPPFLAGS)
 test_lib_CFLAGS = $(TEST_CFLAGS)
 test_lib_LDADD = $(TEST_LIBS) libsvaclient.la libsvadproto.la $(PROTOBUF_C_LIBS)
 
+UNIT_TESTS += test-lib-kmod
+test_lib_kmod_SOURCES = \
+	tests/unit/fake-svad.c \
+	tests/unit/fake-svad.h \
+	tests/unit/lib-world.c \
+	tests/unit/lib-world.h \
+	tests/unit/test-lib-kmod.c
+test_lib_kmod_CPPFLAGS = $(TEST_CPPFLAGS)
+test_lib_kmod_CFLAGS = $(TEST_CFLAGS)
+test_lib_kmod_LDADD = $(TEST_LIBS) libsvaclient.la libsvadproto.la $(PROTOBUF_C_LIBS)
+
 if HAVE_CXX
 UNIT_TESTS += test-lib-cxx
 test_lib_cxx_SOURCES = tests/unit/test-lib-cxx.cc
