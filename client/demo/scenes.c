@@ -40,6 +40,7 @@ static bool scene_copy(struct demo *d)
 	int same, equal;
 	unsigned long long ns;
 	char address[32], took[UNITS_MAX];
+	double rate;
 
 	if (!c || !demo_hear(d, c, "copied") ||
 	    !scan(d, c, 6, "%d %d %x %x %llu %31s", &same, &equal, &crc, &cpu, &ns, address) ||
@@ -49,8 +50,9 @@ static bool scene_copy(struct demo *d)
 	    !check(d, equal && crc == cpu, "the device's CRC differs"))
 		return false;
 	d->verified += 2 * DEMO_BYTES;
-	demo_say(d, "%zu MiB at %s copied in %s (%.1f GB/s), every byte compared by the CPU", DEMO_MIB,
-		 address, units_ns(ns, took), (double)DEMO_BYTES / (double)ns);
+	rate = (double)DEMO_BYTES / (double)ns;
+	demo_say(d, "%zu MiB at %s copied in %s (%.1f %cB/s), every byte compared by the CPU", DEMO_MIB,
+		 address, units_ns(ns, took), rate < 0.1 ? rate * 1000 : rate, rate < 0.1 ? 'M' : 'G');
 	demo_say(d, "CRC-32C by the device %08x, by the CPU %08x", crc, cpu);
 	return true;
 }
