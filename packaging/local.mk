@@ -32,7 +32,8 @@ dist_doc_DATA = LICENSE NEWS README.md \
 	doc/protocol.md \
 	doc/kmod.md \
 	doc/provider.md \
-	doc/states.md
+	doc/states.md \
+	doc/vm.md
 
 # Fragments get their installed names here, and svad.conf is an administrator's own: an existing one is never overwritten.
 install-data-local:
