@@ -170,6 +170,12 @@ test_probe_CPPFLAGS = $(TEST_CPPFLAGS)
 test_probe_CFLAGS = $(TEST_CFLAGS) $(LIBSYSTEMD_CFLAGS)
 test_probe_LDADD = $(TEST_LIBS) $(LIBSYSTEMD_LIBS)
 
+UNIT_TESTS += test-kmod-open
+test_kmod_open_SOURCES = tests/unit/test-kmod-open.c daemon/supervisor_kmod.c daemon/supervisor_kmod.h
+test_kmod_open_CPPFLAGS = $(TEST_CPPFLAGS)
+test_kmod_open_CFLAGS = $(TEST_CFLAGS)
+test_kmod_open_LDADD = $(TEST_LIBS)
+
 UNIT_TESTS += test-broker-kmod
 test_broker_kmod_SOURCES = tests/unit/test-broker-kmod.c $(fake_kmod) $(broker_parts)
 test_broker_kmod_CPPFLAGS = $(TEST_CPPFLAGS)
