@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../../kmod/svabroker.h"
 #include "ctl.h"
 #include "doctor.h"
 #include "json.h"
@@ -107,6 +108,18 @@ static int device_found(void *userdata, const Svad__V1__Device *dev)
 	struct doctor *d = userdata;
 	char buf[256];
 
+	if (dev->health != SVAD__V1__DEVICE_HEALTH__HEALTH_GONE &&
+	    !(dev->capabilities & SVAB_DEV_CAP_CAN_STOP))
+		doctor_say(d, SECTION_DAEMON, LEVEL_INFO, "cannot-stop",
+			   dev->capabilities & SVAB_DEV_CAP_CAN_RESET
+				   ? "clients name the state when they unbind; after any other end: svadctl "
+				     "device reset"
+				   : "clients name the state when they unbind; after any other end nothing "
+				     "but a restart "
+				     "frees the PASID",
+			   "device %s cannot stop one PASID: a client that ends without unbinding leaves it "
+			   "quarantined",
+			   dev->name);
 	switch (dev->health) {
 	case SVAD__V1__DEVICE_HEALTH__HEALTH_OK:
 		/* The kernel module may say all the same that not all is well, as when its IOMMU cannot be
