@@ -55,7 +55,9 @@ unsigned tap_slow(void)
 
 unsigned tap_patience(void)
 {
-	return env_number("SVAD_TEST_PATIENCE", 6) * tap_slow();
+	unsigned n = env_number("SVAD_TEST_PATIENCE", 6), slow = 2 * tap_slow();
+
+	return n > slow ? n : slow;
 }
 
 const char *tap_builddir(void)

@@ -38,8 +38,9 @@ unsigned tap_scale(unsigned full);
 /* How much slower than usual this run is: $CK_TIMEOUT_MULTIPLIER, else 1. Multiply a test's own timeouts with it. */
 unsigned tap_slow(void);
 
-/* How many times longer than usual to wait for what must come before the test fails: $SVAD_TEST_PATIENCE, else 6, times tap_slow(). A test
- * that passes takes no longer by it, on a machine that stands still for seconds it passes. Not for what a test waits out. */
+/* How many times longer than usual to wait for what must come before the test fails: $SVAD_TEST_PATIENCE, else 6, and at least
+ * twice tap_slow(). A test that passes takes no longer by it, and passes on a machine that stands still for seconds. Not for what a test
+ * waits out. */
 unsigned tap_patience(void);
 
 /* The build directory and the source directory: $SVAD_BUILDDIR and $SVAD_SRCDIR, else ".", and for the source a directory up that has
