@@ -76,11 +76,13 @@ static void stats_collect(struct broker *broker, struct counter_list *l)
 	add(l, "svad_log_lost_total", "Log records that could not be written", log_lost(), false);
 	add(l, "svad_pasids_free", "PASIDs that can be given away", i->pasids_free, true);
 	add(l, "svad_pasids", "PASIDs in all", i->pasids_total, true);
-	add(l, "svad_dma_blocked_total", "Device accesses that the IOMMU refused, translation being cut",
-	    i->dma_blocked, false);
-	add(l, "svad_checker_violations_total",
-	    "Accesses that must not happen, as the simulated device's checker saw them", i->violations,
-	    false);
+	if (broker->config->backend == BACKEND_SIM) { /* nobody counts what a real IOMMU refuses */
+		add(l, "svad_dma_blocked_total",
+		    "Device accesses that the IOMMU refused, translation being cut", i->dma_blocked, false);
+		add(l, "svad_checker_violations_total",
+		    "Accesses that must not happen, as the simulated device's checker saw them",
+		    i->violations, false);
+	}
 	add(l, "svad_backend_events_lost_total", "Backend events that the broker missed and listed again for",
 	    i->events_lost, false);
 }

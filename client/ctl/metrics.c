@@ -192,6 +192,8 @@ static void add_status(struct metrics *m, const Svad__V1__StatusReply *s)
 	add(m, "devices_degraded", "Devices that are not healthy", true, NULL, NULL, s->devices_degraded);
 	add(m, "broker_restarts_total", "Times the broker was restarted", false, NULL, NULL,
 	    s->broker_restarts);
+	if (strcmp(s->backend, "sim") != 0)
+		return; /* nobody watches a real IOMMU */
 	add(m, "violations_total", "Accesses through an ended PASID that the simulated device's checker saw",
 	    false, NULL, NULL, s->violations);
 }

@@ -270,13 +270,16 @@ int top_sample_print(const struct top_sample *s, FILE *out, unsigned width, unsi
 	fprintf(out, "%ssvad %s%s up %s, backend %s %s%s", style_on(STYLE_BOLD), s->version,
 		style_off(STYLE_BOLD), units_ns(s->uptime_ns, up), s->backend, s->backend_up ? "up" : "DOWN",
 		eol);
-	fprintf(out, "%u clients, %u bonds, %s%u draining%s, %s%u quarantined%s, %s%llu violations%s%s%s",
-		s->n_clients_all, s->bonds, style_on(s->draining ? STYLE_YELLOW : STYLE_NONE), s->draining,
+	fprintf(out, "%u clients, %u bonds, %s%u draining%s, %s%u quarantined%s", s->n_clients_all, s->bonds,
+		style_on(s->draining ? STYLE_YELLOW : STYLE_NONE), s->draining,
 		style_off(s->draining ? STYLE_YELLOW : STYLE_NONE),
 		style_on(s->quarantined ? STYLE_RED : STYLE_NONE), s->quarantined,
-		style_off(s->quarantined ? STYLE_RED : STYLE_NONE),
-		style_on(s->violations ? STYLE_RED : STYLE_NONE), (unsigned long long)s->violations,
-		style_off(s->violations ? STYLE_RED : STYLE_NONE), eol, eol);
+		style_off(s->quarantined ? STYLE_RED : STYLE_NONE));
+	if (strcmp(s->backend, "sim") == 0) /* nobody watches a real IOMMU */
+		fprintf(out, ", %s%llu violation%s%s", style_on(s->violations ? STYLE_RED : STYLE_NONE),
+			(unsigned long long)s->violations, s->violations == 1 ? "" : "s",
+			style_off(s->violations ? STYLE_RED : STYLE_NONE));
+	fprintf(out, "%s%s", eol, eol);
 
 	/* 3 lines above, a title each, one between, the last line stays free: devices get at most half of
 	 * what is left. */
@@ -315,7 +318,10 @@ int top_sample_json(const struct top_sample *s)
 	json_add_u64(o, "bonds", s->bonds);
 	json_add_u64(o, "draining", s->draining);
 	json_add_u64(o, "quarantined", s->quarantined);
-	json_add_u64(o, "violations", s->violations);
+	if (strcmp(s->backend, "sim") == 0)
+		json_add_u64(o, "violations", s->violations);
+	else
+		json_add(o, "violations", json_null());
 	for (size_t i = 0; i < s->n_devices; i++) {
 		const struct top_device *d = &s->devices[i];
 		json_t *j = json_object();
