@@ -97,7 +97,7 @@ static void read_signals(struct supervisor *s)
 	}
 	for (int i = 0; i < N_CHILDREN; i++)
 		child_reap(&s->child[i]);
-	probe_reap(&s->probe);
+	probe_reap(s);
 }
 
 static bool all_alive(const struct supervisor *s, uint64_t now)
@@ -152,8 +152,8 @@ static int turn_timeout(const struct supervisor *s)
 		at = s->stop_deadline_ns;
 	if (s->reload.next && s->reload.deadline_ns < at)
 		at = s->reload.deadline_ns;
-	if (s->probe.fd >= 0 && s->probe.deadline_ns < at)
-		at = s->probe.deadline_ns;
+	if (probe_deadline(s) < at)
+		at = probe_deadline(s);
 	return at <= now ? 0 : (int)((at - now + NS_PER_MS - 1) / NS_PER_MS);
 }
 

@@ -49,8 +49,10 @@ struct vfio_report;
 
 /* The look at vfio devices that is under way. */
 struct probe {
-	pid_t pid; /* 0: none */
-	int fd;	   /* its pipe; -1: none, or nobody waits for it any more */
+	pid_t pid;  /* 0: none */
+	int fd;	    /* its pipe; -1: none, or it has said all, or was given up */
+	bool stuck; /* it was given up */
+	bool again; /* asked for again while it ends */
 	size_t have;
 	struct vfio_report *report;
 	uint64_t deadline_ns;
@@ -92,7 +94,8 @@ uint64_t now_ns(void);
 void probe_init(struct supervisor *s);
 void probe_ask(struct supervisor *s);
 void probe_read(struct supervisor *s); /* its pipe is readable */
-void probe_reap(struct probe *p);
+void probe_reap(struct supervisor *s); /* SIGCHLD: it may have ended */
+uint64_t probe_deadline(const struct supervisor *s); /* when probe_tick() has something to do; UINT64_MAX: never */
 void probe_tick(struct supervisor *s, uint64_t now);
 void probe_deinit(struct supervisor *s);
 

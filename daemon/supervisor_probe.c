@@ -20,8 +20,9 @@
 #include "supervisor_private.h"
 #include "vfio.h"
 
-#define PROBE_DEADLINE_NS (8 * NS_PER_S) /* below svadctl's default patience, so that it is us who says so   \
-					  */
+#define PROBE_DEADLINE_NS                                                                                    \
+	(8 * NS_PER_S) /* below svadctl's default patience, so that it is us who says so                     \
+			*/
 
 _Static_assert(sizeof(struct vfio_report) <= CHAN_MAX,
 	       "a report is one message, and fits into a pipe at once");
@@ -80,10 +81,17 @@ void probe_ask(struct supervisor *s)
 	}
 	if (p->fd >= 0)
 		return; /* its answer is for everybody who waits */
-	if (p->pid > 0) {
+	if (p->stuck) {
 		snprintf(text, sizeof(text),
 			 "an earlier look at the vfio devices still hangs in the kernel (pid %d)", p->pid);
 		answer(s, EBUSY, text);
+		return;
+	}
+	if (p->pid > 0) {
+		/* Its answer was out before this was asked; it will be gone in a moment. */
+		if (!p->again)
+			p->deadline_ns = now_ns() + PROBE_DEADLINE_NS;
+		p->again = true;
 		return;
 	}
 	if (!p->report)
@@ -98,8 +106,8 @@ void probe_ask(struct supervisor *s)
 	close(pipe_fds[1]);
 	if (p->pid < 0) {
 		p->pid = 0;
-		answer(s, errno, "cannot fork for a look at the vfio devices");
 		close(pipe_fds[0]);
+		answer(s, EAGAIN, "cannot fork for a look at the vfio devices");
 		return;
 	}
 	fcntl(pipe_fds[0], F_SETFL, O_NONBLOCK);
@@ -108,12 +116,11 @@ void probe_ask(struct supervisor *s)
 	p->deadline_ns = now_ns() + PROBE_DEADLINE_NS;
 }
 
-static void finish(struct probe *p)
+static void finish(struct supervisor *s)
 {
-	close(p->fd);
-	p->fd = -1;
-	p->deadline_ns = 0;
-	probe_reap(p);
+	close(s->probe.fd);
+	s->probe.fd = -1;
+	probe_reap(s);
 }
 
 void probe_read(struct supervisor *s)
@@ -131,29 +138,45 @@ void probe_read(struct supervisor *s)
 			   0);
 	else
 		answer(s, EIO, "the look at the vfio devices ended early");
-	finish(p);
+	finish(s);
 }
 
-void probe_reap(struct probe *p)
+void probe_reap(struct supervisor *s)
 {
-	if (p->pid > 0 && waitpid(p->pid, NULL, WNOHANG) == p->pid)
-		p->pid = 0;
+	struct probe *p = &s->probe;
+
+	if (p->pid <= 0 || p->fd >= 0 || waitpid(p->pid, NULL, WNOHANG) != p->pid)
+		return;
+	p->pid = 0;
+	p->stuck = false;
+	if (p->again) {
+		p->again = false;
+		probe_ask(s);
+	}
+}
+
+uint64_t probe_deadline(const struct supervisor *s)
+{
+	return s->probe.fd >= 0 || s->probe.again ? s->probe.deadline_ns : UINT64_MAX;
 }
 
 void probe_tick(struct supervisor *s, uint64_t now)
 {
 	struct probe *p = &s->probe;
 
-	if (p->fd < 0 || now < p->deadline_ns)
+	if (now < probe_deadline(s))
 		return;
 	log_warning("the look at the vfio devices (pid %d) has taken %u s: ending it; a device hangs in its "
 		    "reset, "
 		    "perhaps",
 		    p->pid, (unsigned)(PROBE_DEADLINE_NS / NS_PER_S));
 	kill(p->pid, SIGKILL); /* not reaped yet, so the pid is still its own */
+	p->stuck = true;
+	p->again = false;
 	answer(s, ETIMEDOUT,
 	       "the look at the vfio devices did not end in time; a device hangs in its reset, perhaps");
-	finish(p);
+	if (p->fd >= 0)
+		finish(s);
 }
 
 void probe_deinit(struct supervisor *s)
@@ -163,9 +186,10 @@ void probe_deinit(struct supervisor *s)
 	if (p->pid > 0)
 		kill(p->pid,
 		     SIGKILL); /* it is nobody's to wait for: what hangs in the kernel ends when it can */
+	p->again = false;
 	if (p->fd >= 0)
-		finish(p);
-	probe_reap(p);
+		finish(s);
+	probe_reap(s);
 	free(p->report);
 	p->report = NULL;
 }

@@ -117,8 +117,19 @@ static void until_reaped(void)
 
 	if (s.probe.pid > 0)
 		ck_assert_int_eq(waitid(P_PID, (id_t)s.probe.pid, &info, WEXITED | WNOWAIT), 0);
-	probe_reap(&s.probe);
+	probe_reap(&s);
 	ck_assert_int_eq(s.probe.pid, 0);
+}
+
+/* The next one has been started, because the one before has ended. */
+static void until_begun(void)
+{
+	siginfo_t info;
+
+	while (s.probe.fd < 0) {
+		ck_assert_int_eq(waitid(P_PID, (id_t)s.probe.pid, &info, WEXITED | WNOWAIT), 0);
+		probe_reap(&s);
+	}
 }
 
 START_TEST(reports)
@@ -176,14 +187,51 @@ START_TEST(hangs)
 }
 END_TEST
 
-/* One that cannot be killed, because it hangs in the kernel: a stopped process that the test keeps from being
- * reaped stands for it. */
+/* Asked again between its last word and its end: that is not one that hangs. */
+START_TEST(asked_again_at_once)
+{
+	for (unsigned i = 1; i <= tap_scale(200); i++) {
+		probe_ask(&s);
+		ck_assert_uint_eq(sent.n, i - 1);
+		if (s.probe.fd < 0) { /* it waits for the one before */
+			ck_assert_uint_ne(probe_deadline(&s), UINT64_MAX);
+			until_begun();
+		}
+		until_answered(i);
+		ck_assert_uint_eq(sent.error, 0);
+	}
+	until_reaped();
+	ck_assert_uint_eq(probe_deadline(&s), UINT64_MAX);
+}
+END_TEST
+
+/* It has said all, somebody asks again, and it never ends. */
+START_TEST(never_ends)
+{
+	mode = LOOK_HANGS;
+	probe_ask(&s);
+	close(s.probe.fd);
+	s.probe.fd = -1;
+	probe_ask(&s);
+	ck_assert_uint_eq(sent.n, 0);
+	probe_tick(&s, probe_deadline(&s) - 1);
+	ck_assert_uint_eq(sent.n, 0);
+	probe_tick(&s, probe_deadline(&s));
+	ck_assert_uint_eq(sent.n, 1);
+	ck_assert_uint_eq(sent.error, ETIMEDOUT);
+	until_reaped();
+	ck_assert_uint_eq(probe_deadline(&s), UINT64_MAX);
+}
+END_TEST
+
+/* One that cannot be killed, because it hangs in the kernel: one that was not reaped yet stands for it. */
 START_TEST(cannot_be_killed)
 {
 	mode = LOOK_HANGS;
 	probe_ask(&s);
 	close(s.probe.fd);
-	s.probe.fd = -1; /* given up, and not reaped yet */
+	s.probe.fd = -1;
+	s.probe.stuck = true; /* given up, and not reaped yet */
 	probe_ask(&s);
 	ck_assert_uint_eq(sent.n, 1);
 	ck_assert_uint_eq(sent.error, EBUSY);
@@ -242,6 +290,8 @@ static Suite *probe_suite(void)
 		{ "cannot-be-killed", cannot_be_killed },
 		{ "keeps-no-fds", keeps_no_fds },
 		{ "stopping", stopping },
+		{ "asked-again-at-once", asked_again_at_once },
+		{ "never-ends", never_ends },
 	};
 	Suite *suite = suite_create("probe");
 
