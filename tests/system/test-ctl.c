@@ -240,7 +240,7 @@ START_TEST(bond_revoke)
 	expect(0, "bond revoke 5");
 	has(text_out, "1 CLEAN");
 	has(text_out, "1.2 ms");
-	expect(0, "bond revoke 5 --json --timeout 2s");
+	expect(0, "bond revoke 5 --json --timeout 2min");
 	j = parsed();
 	ck_assert_int_eq(json_integer_value(json_object_get(j, "clean")), 1);
 	json_decref(j);
@@ -269,7 +269,7 @@ START_TEST(drain)
 	has(text_out, "3 CLEAN");
 	lacks(text_out, "\r");
 	expect(0, "drain --uid 0");
-	expect(0, "drain --client 3 --timeout 1s");
+	expect(0, "drain --client 3 --timeout 1min");
 	expect(0, "drain --device sim0");
 	expect(0, "drain --bond 3 --json");
 	json_decref(parsed());
