@@ -47,7 +47,7 @@ static void configure(void)
 		"%s\nrestart_backoff_min_ms = 10\n"
 		"[drain]\ndeadline = %d\n[device \"accel2\"]\ndrain_deadline = %d\n[policy \"clients\"]\nuid "
 		"= 0 %u\ndevices = *\n",
-		svad.dir, svad.socket, svad.admin, ms(20000), ms(300), CLIENT_UID);
+		svad.dir, svad.socket, svad.admin, ms(20000), ms(3000), CLIENT_UID);
 	MUST_EQ(fclose(f), 0);
 }
 
