@@ -271,7 +271,9 @@ void scenario_k_late_record(void)
 		struct kid a, b;
 
 		actor_start(&a, false, &pasid, &bond);
+		/* The record is late, and its interrupt later still. */
 		hw("evtq late %u", late[i]);
+		hw("evtq delay 500");
 		actor_fault(&a, OURS);
 		kid_kill(&a);
 		while (again != pasid) {

@@ -296,7 +296,7 @@ static unsigned move_to(int node)
 void scenario_d_migrate(void)
 {
 	/* Pages moved from one node of memory to the other and back, under the device's hands. */
-	unsigned n = rounds(20, 60), moved = 0;
+	unsigned n = rounds(6, 30), moved = 0;
 	uint64_t before, after;
 	struct writer w;
 
