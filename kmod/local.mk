@@ -1,4 +1,4 @@
-# SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-License-Identifier: GPL-2.0-only
 # The kernel module is built by the kernel's own build system (kmod/Makefile): here is only what goes into a release.
 
 EXTRA_DIST += \
