@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# What runs in the guest of the VM tier. Built natively as well, so that every build compiles it; it runs in the guest only.
+# What runs in the guest of the VM tier. Built natively as well, so that every compiler sees it; it runs in the guest only. No sanitizer and
+# no count of lines is of use for it.
 
-noinst_PROGRAMS += vm-scenario
+if VARIANT_PLAIN
+noinst_PROGRAMS += vm-scenario vm-bench
+endif
+
 vm_scenario_SOURCES = \
 	tests/system/live.c \
 	tests/system/live.h \
@@ -37,7 +41,6 @@ vm_scenario_LDADD = libsvaclient.la libsvadproto.la $(PROTOBUF_C_LIBS)
 
 $(vm_scenario_OBJECTS): $(BUILT_SOURCES)
 
-noinst_PROGRAMS += vm-bench
 vm_bench_SOURCES = \
 	tests/system/live.c \
 	tests/vm/guest/base.c \
