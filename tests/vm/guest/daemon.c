@@ -360,7 +360,7 @@ void scenario_i_clients(void)
 
 	svad_start();
 	for (int i = 0; i < 4; i++) {
-		char name[16];
+		char name[24];
 
 		snprintf(name, sizeof(name), "accel%d", i);
 		if (!admin_has_device(name, &n))

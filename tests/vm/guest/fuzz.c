@@ -320,7 +320,7 @@ static void fuzz_with(unsigned processes, unsigned lives, unsigned steps)
 	free(all.at);
 	for (int i = 0; i < 4; i++) {
 		struct svab_dev_reset reset;
-		char name[16];
+		char name[24];
 
 		snprintf(name, sizeof(name), "accel%d", i);
 		MUST_EQ(dev_reset(name, &reset), 0);

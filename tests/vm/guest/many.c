@@ -120,7 +120,7 @@ static void on_four(void *arg)
 	struct svab_unbind u;
 
 	for (int i = 0; i < 4; i++) {
-		char name[16];
+		char name[24];
 
 		snprintf(name, sizeof(name), "accel%d", i);
 		bond_open(&b[i], name);

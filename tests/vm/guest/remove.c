@@ -191,7 +191,7 @@ static void use_modules(void *arg)
 
 	(void)arg;
 	for (int i = 0; i < 4; i++) {
-		char name[16];
+		char name[24];
 
 		snprintf(name, sizeof(name), "accel%d", i);
 		MUST(dev_get(name, &info));
