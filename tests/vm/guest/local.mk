@@ -19,6 +19,7 @@ vm_scenario_SOURCES = \
 	tests/vm/guest/driver.c \
 	tests/vm/guest/end.c \
 	tests/vm/guest/fuzz.c \
+	tests/vm/guest/generic.c \
 	tests/vm/guest/grants.c \
 	tests/vm/guest/hwctl.c \
 	tests/vm/guest/kid.c \
