@@ -21,7 +21,9 @@ void accel_raise(struct accel *d)
 
 static void power_on(struct accel *d)
 {
-	memset(d->regs, 0, SVAD_ACCEL_SIZE);
+	/* Not the portals of slots that are not there: they would be memory for nothing. */
+	memset(d->regs, 0, SVAD_ACCEL_SLOT_BASE + d->opt.slots * SVAD_ACCEL_SLOT_SIZE);
+	memset(d->regs + SVAD_ACCEL_PORTAL_BASE, 0, d->opt.slots * SVAD_ACCEL_PORTAL_SIZE);
 	d->reset_seq = d->stop_all_seq = 0;
 	d->resetting = d->stopping_all = d->gone = d->blank = d->returning = false;
 	d->top = 0;
@@ -189,7 +191,7 @@ bool accel_poll(struct accel *d)
 		if (!d->running && d->returning)
 			power_on(d);
 		else if (!d->running && !d->blank) {
-			memset(d->regs, 0xff, SVAD_ACCEL_SIZE);
+			memset(d->regs, 0xff, SVAD_ACCEL_PORTAL_BASE + d->opt.slots * SVAD_ACCEL_PORTAL_SIZE);
 			d->blank = true;
 		}
 	} else if (!poll_reset(d)) {

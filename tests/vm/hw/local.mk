@@ -40,6 +40,43 @@ VM_HW = \
 	tests/vm/hw/walk.c \
 	tests/vm/hw/walk.h
 
+# With flags of its own, so that its objects are (daemon/sim_crc32c.c is in another program as well).
+noinst_LTLIBRARIES += libvmhw.la
+libvmhw_la_SOURCES = $(VM_HW)
+libvmhw_la_CFLAGS = $(AM_CFLAGS)
+
 noinst_PROGRAMS += vm-hw
-vm_hw_SOURCES = $(VM_HW) tests/vm/hw/control.c tests/vm/hw/main.c
-vm_hw_LDADD =
+vm_hw_SOURCES = tests/vm/hw/control.c tests/vm/hw/main.c
+vm_hw_LDADD = libvmhw.la
+
+if HAVE_CHECK
+
+check_LTLIBRARIES += libvmhwtest.la
+libvmhwtest_la_SOURCES = tests/vm/hw/world.c tests/vm/hw/world.h
+libvmhwtest_la_CPPFLAGS = $(TEST_CPPFLAGS)
+libvmhwtest_la_CFLAGS = $(TEST_CFLAGS)
+libvmhwtest_la_LIBADD = libvmhw.la
+
+HW_TESTS = test-hw-accel test-hw-cmd test-hw-fault test-hw-walk
+
+test_hw_accel_SOURCES = tests/vm/hw/test-hw-accel.c
+test_hw_accel_CPPFLAGS = $(TEST_CPPFLAGS)
+test_hw_accel_CFLAGS = $(TEST_CFLAGS)
+test_hw_accel_LDADD = libvmhwtest.la $(TEST_LIBS)
+test_hw_cmd_SOURCES = tests/vm/hw/test-hw-cmd.c
+test_hw_cmd_CPPFLAGS = $(TEST_CPPFLAGS)
+test_hw_cmd_CFLAGS = $(TEST_CFLAGS)
+test_hw_cmd_LDADD = libvmhwtest.la $(TEST_LIBS)
+test_hw_fault_SOURCES = tests/vm/hw/test-hw-fault.c
+test_hw_fault_CPPFLAGS = $(TEST_CPPFLAGS)
+test_hw_fault_CFLAGS = $(TEST_CFLAGS)
+test_hw_fault_LDADD = libvmhwtest.la $(TEST_LIBS)
+test_hw_walk_SOURCES = tests/vm/hw/test-hw-walk.c
+test_hw_walk_CPPFLAGS = $(TEST_CPPFLAGS)
+test_hw_walk_CFLAGS = $(TEST_CFLAGS)
+test_hw_walk_LDADD = libvmhwtest.la $(TEST_LIBS)
+
+check_PROGRAMS += $(HW_TESTS)
+TESTS += $(HW_TESTS)
+
+endif HAVE_CHECK
