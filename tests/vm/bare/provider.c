@@ -3,7 +3,8 @@
  * bare.ko, see bare.h. Not a model for anything: it waits for the device, as every driver does, and
  * for nothing behind the device, as mainline's documentation lets one think is enough.
  *
- * Lock order: bare_file.lock, bare_lock (devices, the ring of ends).
+ * Lock order: bare_file.lock, the mm's mmap_lock (binding takes it), bare_file.portal_lock; and
+ * bare_lock (devices, the ring of ends) inside any.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -20,6 +21,7 @@
 #include <linux/property.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/uaccess.h>
 #include <linux/wait.h>
 
@@ -41,10 +43,12 @@ struct bare_file {
 	struct mutex lock; /* one call at a time */
 	struct bare_device *device; /* NULL: not bound */
 	struct iommu_sva *sva;
-	struct mm_struct *mm; /* compared only */
 	u32 pasid;
 	u64 id;
 	bool slot;
+	spinlock_t portal_lock; /* what mmap, which comes with mmap_lock held, reads: */
+	struct mm_struct *portal_mm; /* compared only; NULL: no portal */
+	phys_addr_t portal;
 };
 
 struct bare_end {
@@ -84,9 +88,18 @@ static void bare_device_put(struct bare_device *device)
 	wake_up_all(&bare_ended);
 }
 
+static void bare_set_portal(struct bare_file *file, struct mm_struct *mm, phys_addr_t base)
+{
+	spin_lock(&file->portal_lock);
+	file->portal_mm = mm;
+	file->portal = base;
+	spin_unlock(&file->portal_lock);
+}
+
 static int bare_attach(struct bare_file *file, bool slot)
 {
 	struct iommu_sva *sva = iommu_sva_bind_device(file->device->accel->dev, current->mm);
+	phys_addr_t base;
 	int r;
 
 	if (IS_ERR(sva))
@@ -94,13 +107,15 @@ static int bare_attach(struct bare_file *file, bool slot)
 	file->pasid = iommu_sva_get_pasid(sva);
 	if (slot) {
 		r = accel_open(file->device->accel, file->pasid);
+		if (!r)
+			r = accel_portal(file->device->accel, file->pasid, &base);
 		if (r) {
 			iommu_sva_unbind_device(sva);
 			return r;
 		}
+		bare_set_portal(file, current->mm, base);
 	}
 	file->sva = sva;
-	file->mm = current->mm;
 	file->slot = slot;
 	return 0;
 }
@@ -148,6 +163,7 @@ static u64 bare_unbind(struct bare_file *file)
 {
 	u64 begin = ktime_get_ns(), done;
 
+	bare_set_portal(file, NULL, 0);
 	if (file->slot) {
 		ktime_t deadline = ktime_add_ms(ktime_get(), BARE_STOP_MS);
 		int r = accel_stop(file->device->accel, file->pasid, deadline);
@@ -243,19 +259,17 @@ static int bare_mmap(struct file *filp, struct vm_area_struct *vma)
 		return -EINVAL;
 	if (!(vma->vm_flags & VM_SHARED))
 		return -EINVAL;
-	mutex_lock(&file->lock);
-	if (file->device && file->slot)
-		r = file->mm == current->mm ? 0 : -EPERM;
-	if (!r)
-		r = accel_portal(file->device->accel, file->pasid, &base);
-	if (!r) {
-		vm_flags_set(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_IO);
-		vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
-		r = io_remap_pfn_range(vma, vma->vm_start, base >> PAGE_SHIFT,
-				       SVAD_ACCEL_PORTAL_SIZE, vma->vm_page_prot);
-	}
-	mutex_unlock(&file->lock);
-	return r;
+	spin_lock(&file->portal_lock);
+	base = file->portal;
+	if (file->portal_mm)
+		r = file->portal_mm == current->mm ? 0 : -EPERM;
+	spin_unlock(&file->portal_lock);
+	if (r)
+		return r;
+	vm_flags_set(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_IO);
+	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
+	return io_remap_pfn_range(vma, vma->vm_start, base >> PAGE_SHIFT, SVAD_ACCEL_PORTAL_SIZE,
+				  vma->vm_page_prot);
 }
 
 static int bare_open(struct inode *inode, struct file *filp)
@@ -265,6 +279,7 @@ static int bare_open(struct inode *inode, struct file *filp)
 	if (!file)
 		return -ENOMEM;
 	mutex_init(&file->lock);
+	spin_lock_init(&file->portal_lock);
 	filp->private_data = file;
 	return 0;
 }
