@@ -4,19 +4,30 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+/* Its portal may go at any moment. It has nothing more to do then but to be killed. */
+static void park(int sig)
+{
+	(void)sig;
+	for (;;)
+		pause();
+}
+
 static void work(void *arg)
 {
+	struct sigaction sa = { .sa_handler = park };
 	const struct work *w = arg;
 	static _Alignas(64) struct sva_demo_completion done;
 	uint64_t pattern = 0x5151515151515151u;
 	struct pollfd p = { .fd = say_sock, .events = POLLIN };
 	struct rbond b;
 
+	sigaction(SIGBUS, &sa, NULL);
 	bond_open_deadline(&b, w->device, w->deadline_ms ? w->deadline_ms : (unsigned)ms(DRAIN_MS));
 	if (w->bytes) {
 		pages_at(TARGET, w->bytes);
