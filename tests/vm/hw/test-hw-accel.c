@@ -213,10 +213,12 @@ START_TEST(op_fill)
 {
 	static const uint32_t offsets[] = { 0, 1, 7, 4095, 4090 }, lens[] = { 1, 8, 4096, 9001, 20000 };
 	const uint64_t to = DST + offsets[_i], len = lens[_i], arg = UINT64_C(0x0807060504030201);
+	unsigned wrong = 0;
 
 	run_ok(desc(SVA_DEMO_FILL, 0, to, len, arg));
 	for (uint64_t i = 0; i < len; i++)
-		ck_assert_uint_eq(*byte(to + i), i % 8 + 1);
+		wrong += *byte(to + i) != i % 8 + 1;
+	ck_assert_uint_eq(wrong, 0);
 	ck_assert_uint_eq(*byte(to + len), 0);
 	if (offsets[_i])
 		ck_assert_uint_eq(*byte(to - 1), 0);
@@ -227,12 +229,14 @@ START_TEST(op_copy)
 {
 	static const uint32_t from_off[] = { 0, 3, 4000, 1, 100 }, to_off[] = { 0, 5, 1, 4095, 100 };
 	const uint64_t from = SRC + from_off[_i], to = DST + to_off[_i], len = 30000;
+	unsigned wrong = 0;
 
 	for (uint64_t i = 0; i < PAGES * 4096; i++)
 		*byte(SRC + i) = (uint8_t)(i * 7 + i / 256);
 	run_ok(desc(SVA_DEMO_COPY, from, to, len, 0));
 	for (uint64_t i = 0; i < len; i++)
-		ck_assert_uint_eq(*byte(to + i), *byte(from + i));
+		wrong += *byte(to + i) != *byte(from + i);
+	ck_assert_uint_eq(wrong, 0);
 	ck_assert_uint_eq(*byte(to + len), 0);
 }
 END_TEST

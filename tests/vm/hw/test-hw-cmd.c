@@ -344,15 +344,16 @@ START_TEST(tlb_capacity)
 {
 	/* More pages than entries: old ones go, none is wrong. */
 	const unsigned n = TLB_SETS * TLB_WAYS + 1000;
+	unsigned wrong = 0;
 
 	for (unsigned i = 0; i < n; i++) {
 		uint64_t va = VA + UINT64_C(0x100000000) + i * UINT64_C(4096), v;
 
 		world_map(w, &sp, va, PA + (i % 64) * 4096, 3);
 		*world_at(w, PA + (i % 64) * 4096) = i % 64;
-		ck_assert_int_eq(world_read(w, va, &v), ACCESS_OK);
-		ck_assert_uint_eq(v, i % 64);
+		wrong += world_read(w, va, &v) != ACCESS_OK || v != i % 64;
 	}
+	ck_assert_uint_eq(wrong, 0);
 	ck_assert_uint_le(w->smmu->tlb.count, TLB_SETS * TLB_WAYS);
 	world_command(w, CMD_TLBI_NH_ALL, 0);
 	ck_assert_uint_eq(w->smmu->tlb.count, 0);
