@@ -320,6 +320,8 @@ void svab_device_unregister(struct device *dev)
 	svab_device_end_bonds(device);
 	down_write(&device->op_sem);
 	spin_lock_irq(&svab_lock);
+	/* A bond in QUARANTINED may have been asked once more since: that one has the ops yet. */
+	wait_event_lock_irq(device->settled, !device->working, svab_lock);
 	device->ops = NULL;
 	if (list_empty(&device->bonds)) {
 		list_del(&device->link);
