@@ -179,6 +179,8 @@ static void live_but_quarantined(void *arg)
 	r = ctx_grant(b.cookie, "accel0", 1000);
 	MUST_EQ(r, 0);
 	MUST_EQ(ctx_bind(b.ctx, "accel0", &again), -EBUSY);
+	say("refused");
+	hear_this("other");
 	/* Another device is another matter: the same address space, and so the same PASID. */
 	MUST_EQ(ctx_grant(b.cookie, "accel1", 20000), 0);
 	MUST_EQ(ctx_bind(b.ctx, "accel1", &again), 0);
@@ -197,6 +199,7 @@ void scenario_f_rebind_busy(void)
 	int events = ctl_open();
 	struct svab_dev_reset reset;
 	unsigned long long id;
+	uint64_t cfgi;
 	struct worker w;
 
 	hw("stop accel0 ignore");
@@ -206,7 +209,12 @@ void scenario_f_rebind_busy(void)
 	MUST_EQ(bond_revoke(id), 0);
 	(void)event_await(events, SVAB_EV_QUARANTINED, id);
 	expect_cut("accel0", w.pasid); /* the process lives: it is the module that cut it */
+	/* Refused, and before the PASID was attached again even for a moment: the SMMU was told nothing. */
+	cfgi = hw_figure(hw("stats"), "cfgi");
 	tell(&w.kid, "bind");
+	expect(&w.kid, "refused");
+	MUST_EQ(hw_figure(hw("stats"), "cfgi"), cfgi);
+	tell(&w.kid, "other");
 	expect(&w.kid, "busy");
 	hw("stop accel0 normal");
 	MUST_EQ(dev_reset("accel0", &reset), 0);
