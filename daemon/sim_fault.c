@@ -22,7 +22,7 @@
 
 #define MAX_WORDS 6
 #define ANSWER_MAX 16384
-#define WAIT_DEFAULT_MS 10000u
+#define WAIT_DEFAULT_MS 60000u
 
 enum wait_for { WAIT_BUSY, WAIT_IDLE, WAIT_HELD };
 
