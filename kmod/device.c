@@ -186,6 +186,8 @@ static int svab_device_probe(struct svab_device *device)
 	if (r == -EOPNOTSUPP)
 		dev_warn(device->dev, "svabroker: %s: bonds whose device stops FLUSHED will end in quarantine\n",
 			 device->reason);
+	if (!device->ops->stop && !device->ops->busy)
+		dev_notice(device->dev, "svabroker: nothing tells whether it has stopped: processes that bind it are trusted to say so\n");
 	return r == -EOPNOTSUPP ? 0 : r;
 }
 
@@ -304,8 +306,8 @@ static void svab_device_close(struct svab_device *device)
  * svab_device_unregister() - forget a device
  * @dev: registered; or not, then nothing happens
  *
- * Returns when every bond of the device is CLEAN, for which the device is reset if that is what it
- * takes. Where even that does not help, the bonds stay QUARANTINED for good: detached, but with
+ * To be called once. Returns when every bond of the device is CLEAN, for which the device is reset
+ * if that is what it takes. Where even that does not help, the bonds stay QUARANTINED for good: detached, but with
  * their address spaces' PASIDs withheld until the machine is restarted. When it returns no op runs
  * or will run.
  */

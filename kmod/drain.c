@@ -13,15 +13,16 @@
  *
  * svab_bond_input_locked() makes every transition and nothing else does, so whatever races to end
  * a bond begins one drain. One work item carries a drain out: it cannot run twice at once. The
- * deadline is a timer's, so it passes on time even while the provider has the work in its stop();
- * the stop may still come back, and is believed then.
+ * deadline is a timer's, so it passes on time even while the provider has the work in its stop():
+ * a second work item cuts translation and makes it QUARANTINED. The stop may still come back, and
+ * is believed then.
  *
  * A QUARANTINED bond is tried again by itself, ever more rarely: a device that comes round, or a
  * flush that took too long because an interrupt or one page was late, takes no reset.
  *
- * QUARANTINED means that the PASID stays with the mm_struct, which stays counted, and that a second
- * work item detaches the PASID from the IOMMU: translation is cut. That is never done while one of
- * its page requests is being handled (svab_flush_detach()).
+ * QUARANTINED means that the PASID stays with the mm_struct, which stays counted, and that it was
+ * detached from the IOMMU: translation is cut. That is never done while one of its page requests is
+ * being handled (svab_flush_detach()): where one is for long, the cut follows the state.
  *
  * Locks: the works hold none but svab_bond.attach_lock, around detaching; svab_lock for inputs,
  * which may come from any context.
@@ -34,7 +35,8 @@
 #include "svabroker_private.h"
 
 /* How long and how often a cut is tried; in vain while one of the PASID's faults is handled. */
-#define SVAB_CUT_TRY_MS 1000
+#define SVAB_CUT_TRY_MS 250
+#define SVAB_CUT_AGAIN_MS 1000
 
 /* How soon a QUARANTINED bond's device is asked again by itself; twice as long each time. */
 #define SVAB_ASK_MIN_MS 1000
@@ -61,6 +63,15 @@ static void svab_drain_arm(struct svab_bond *bond)
 static void svab_drain_queue(struct svab_bond *bond)
 {
 	if (!queue_work(bond->device->wq, &bond->drain))
+		return;
+	kref_get(&bond->refs);
+	bond->device->working++;
+}
+
+/* Not in the device's queue, which may be full of stops that wait. */
+static void svab_cut_queue(struct svab_bond *bond)
+{
+	if (mod_delayed_work(svab.wq, &bond->cut, 0))
 		return;
 	kref_get(&bond->refs);
 	bond->device->working++;
@@ -102,11 +113,7 @@ static void svab_enter_quarantined(struct svab_bond *bond)
 	mod_timer(&bond->timer, jiffies + msecs_to_jiffies(bond->ask_ms));
 	svab_event_bond(bond, NULL, SVAB_EV_STOP_FAILED, 0);
 	svab_event_bond(bond, NULL, SVAB_EV_QUARANTINED, bond->ended_ns - bond->began_ns);
-	/* Not in the device's queue, which may be full of stops that wait. */
-	if (mod_delayed_work(svab.wq, &bond->cut, 0))
-		return;
-	kref_get(&bond->refs);
-	bond->device->working++;
+	svab_cut_queue(bond); /* for what the first try could not */
 }
 
 static void svab_enter_clean(struct svab_bond *bond)
@@ -212,11 +219,17 @@ void svab_bond_revoke_locked(struct svab_bond *bond, enum svab_cause cause)
 		svab_bond_retry_locked(bond);
 }
 
+static bool svab_drain_is_late(struct svab_bond *bond)
+{
+	return (bond->state == SVAB_PASID_STOPPING || bond->state == SVAB_PASID_FLUSHED) &&
+	       ktime_compare(ktime_get(), bond->deadline) >= 0;
+}
+
 static void svab_drain_late(struct svab_bond *bond)
 {
 	/* It may have been armed anew while this waited for the lock, and jiffies may run ahead. */
-	if (ktime_compare(ktime_get(), bond->deadline) >= 0)
-		svab_bond_input_locked(bond, SVAB_INPUT_DEADLINE, SVAB_CAUSE_NONE);
+	if (svab_drain_is_late(bond))
+		svab_cut_queue(bond);
 	else
 		mod_timer(&bond->timer, jiffies + 1);
 }
@@ -402,27 +415,6 @@ static void svab_work_done(struct svab_bond *bond)
 	svab_bond_put(bond);
 }
 
-static void svab_drain_work(struct work_struct *work)
-{
-	struct svab_bond *bond = container_of(work, struct svab_bond, drain);
-	bool go;
-	int r;
-
-	spin_lock_irq(&svab_lock);
-	go = bond->state == SVAB_PASID_STOPPING || bond->state == SVAB_PASID_QUARANTINED;
-	/* Asked once more, or only now because the queue was full: with the whole time again. */
-	if (bond->state == SVAB_PASID_QUARANTINED)
-		bond->deadline = ktime_add_ms(ktime_get(), bond->deadline_ms);
-	spin_unlock_irq(&svab_lock);
-	if (go) {
-		r = svab_drain(bond);
-		if (r && svab_bond_input(bond, SVAB_INPUT_FAILED))
-			pr_notice_ratelimited("svabroker: %s did not stop PASID %u (%d): quarantined until it does, or is reset\n",
-					      bond->device->name, bond->pasid, r);
-	}
-	svab_work_done(bond);
-}
-
 /* True: the PASID is detached. */
 static bool svab_cut(struct svab_bond *bond)
 {
@@ -444,19 +436,68 @@ static bool svab_cut(struct svab_bond *bond)
 	return detached;
 }
 
+static void svab_drain_failed(struct svab_bond *bond, int error)
+{
+	enum svab_pasid_state stopped;
+	bool told;
+
+	/* Whoever is told that it is QUARANTINED may count on the cut. */
+	svab_cut(bond);
+	spin_lock_irq(&svab_lock);
+	stopped = bond->stopped;
+	told = svab_bond_input_locked(bond, SVAB_INPUT_FAILED, SVAB_CAUSE_NONE);
+	/* A reset that came while the stop was failing could not retry: it was STOPPING. */
+	if (bond->was_reset)
+		svab_bond_retry_locked(bond);
+	bond->was_reset = false;
+	spin_unlock_irq(&svab_lock);
+	if (told)
+		pr_notice_ratelimited("svabroker: %s: PASID %u is quarantined: %s (%d)\n",
+				      bond->device->name, bond->pasid,
+				      stopped ? "its page requests are not all answered" :
+						"the device has not stopped", error);
+}
+
+static void svab_drain_work(struct work_struct *work)
+{
+	struct svab_bond *bond = container_of(work, struct svab_bond, drain);
+	bool go;
+	int r;
+
+	spin_lock_irq(&svab_lock);
+	go = bond->state == SVAB_PASID_STOPPING || bond->state == SVAB_PASID_QUARANTINED;
+	/* Asked once more, or only now because the queue was full: with the whole time again. */
+	if (bond->state == SVAB_PASID_QUARANTINED)
+		bond->deadline = ktime_add_ms(ktime_get(), bond->deadline_ms);
+	spin_unlock_irq(&svab_lock);
+	if (go) {
+		r = svab_drain(bond);
+		if (r)
+			svab_drain_failed(bond, r);
+	}
+	svab_work_done(bond);
+}
+
 static void svab_cut_work(struct work_struct *work)
 {
 	struct svab_bond *bond = container_of(to_delayed_work(work), struct svab_bond, cut);
-	bool detached = true;
+	bool cut, detached = true;
 
 	svab_portal_revoke(bond);
-	if (READ_ONCE(bond->state) == SVAB_PASID_QUARANTINED)
+	spin_lock_irq(&svab_lock);
+	cut = bond->state == SVAB_PASID_QUARANTINED || svab_drain_is_late(bond);
+	spin_unlock_irq(&svab_lock);
+	if (cut)
 		detached = svab_cut(bond);
+	spin_lock_irq(&svab_lock);
+	if (svab_drain_is_late(bond))
+		svab_bond_input_locked(bond, SVAB_INPUT_DEADLINE, SVAB_CAUSE_NONE);
+	spin_unlock_irq(&svab_lock);
 	if (svab_mutated(SVAB_MUT_QUARANTINE_MMDROP))
 		svab_drain_let_go(bond);
 	/* With this work's reference; a new quarantine may have queued it already. */
 	if (!detached &&
-	    queue_delayed_work(svab.wq, &bond->cut, msecs_to_jiffies(SVAB_CUT_TRY_MS)))
+	    queue_delayed_work(svab.wq, &bond->cut, msecs_to_jiffies(SVAB_CUT_AGAIN_MS)))
 		return;
 	svab_work_done(bond);
 }

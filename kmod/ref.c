@@ -66,10 +66,16 @@ static int svab_ref_wait(struct svab_ref *ref, struct svab_unbind *arg)
 {
 	struct svab_bond *bond = ref->bond;
 
-	/* Asked again after -EINTR it waits for the same drain. */
-	if (wait_event_interruptible(bond->wait, svab_bond_final(bond)))
-		return -EINTR;
-	spin_lock_irq(&svab_lock);
+	for (;;) {
+		/* Asked again after -EINTR it waits for the same drain. */
+		if (wait_event_interruptible(bond->wait, svab_bond_final(bond)))
+			return -EINTR;
+		spin_lock_irq(&svab_lock);
+		if (svab_bond_final(bond))
+			break;
+		/* QUARANTINED, and on its way to CLEAN after all. */
+		spin_unlock_irq(&svab_lock);
+	}
 	ref->dropped = true;
 	arg->state = bond->state;
 	arg->drain_ns = bond->ended_ns - bond->began_ns;
@@ -108,18 +114,19 @@ static int svab_ref_unbind_locked(struct svab_ref *ref, struct svab_unbind *arg,
 	return 0;
 }
 
-/* Whether work of the bond is visibly outstanding; for who vouches that none is. */
-static bool svab_ref_busy(struct svab_ref *ref)
+/* -EBUSY: work of the bond is visibly outstanding; for who vouches that none is. */
+static int svab_ref_busy(struct svab_ref *ref)
 {
 	struct svab_device *device = ref->bond->device;
 	bool busy = false;
 
 	/* Held so that the provider stays; a reset and the end of the device wait for it. */
-	down_read(&device->op_sem);
+	if (down_read_killable(&device->op_sem))
+		return -EINTR;
 	if (READ_ONCE(ref->bond->state) == SVAB_PASID_BOUND && device->ops && device->ops->busy)
 		busy = device->ops->busy(device->dev, ref->bond->pasid);
 	up_read(&device->op_sem);
-	return busy;
+	return busy ? -EBUSY : 0;
 }
 
 static int svab_ref_unbind(struct svab_ref *ref, void __user *user)
@@ -136,8 +143,9 @@ static int svab_ref_unbind(struct svab_ref *ref, void __user *user)
 		return -EINVAL;
 	if (arg.pad)
 		return -EINVAL;
-	if (arg.state && svab_ref_busy(ref))
-		return -EBUSY;
+	r = arg.state ? svab_ref_busy(ref) : 0;
+	if (r)
+		return r;
 	spin_lock_irq(&svab_lock);
 	r = svab_ref_unbind_locked(ref, &arg, &wait);
 	spin_unlock_irq(&svab_lock);

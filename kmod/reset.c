@@ -55,6 +55,7 @@ static void svab_was_reset(struct svab_device *device, enum svab_pasid_state sta
 	spin_lock_irq(&svab_lock);
 	list_for_each_entry(bond, &device->bonds, of_device) {
 		bond->stopped = state;
+		bond->was_reset = true;
 		svab_bond_retry_locked(bond);
 	}
 	device->stop_failures = 0;

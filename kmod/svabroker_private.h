@@ -51,7 +51,7 @@
 
 struct svab_flush;
 
-/**
+/*
  * struct svab_device - a registered device
  * @refs: the registration and every bond
  * @link: in svab.devices, in order of id, until gone and without bonds
@@ -114,7 +114,7 @@ struct svab_device {
 	struct svab_device_stats stats;
 };
 
-/**
+/*
  * struct svab_mm - an address space
  * @mn: its end is seen through this
  * @mm: not counted by this struct itself: the notifier's subscription does, and each bond
@@ -160,7 +160,7 @@ struct svab_hold {
 	unsigned int n_fds;
 };
 
-/**
+/*
  * struct svab_ctx - one client's capability
  * @refs: files, holds, the registry, binds under way
  * @hash: by cookie, until gone
@@ -198,7 +198,7 @@ struct svab_ctx {
 	struct list_head holds;
 };
 
-/**
+/*
  * struct svab_bond - one (device, address space) pair
  * @refs: the registry until CLEAN, bond fds, queued works
  * @device: counted
@@ -207,6 +207,7 @@ struct svab_ctx {
  * @state: changed by svab_bond_input() alone
  * @ask_ms: how long after the last time a QUARANTINED bond's device is asked again
  * @stopped: NONE, or FLUSHED or CLEAN once the device has stopped, of itself or by a reset
+ * @was_reset: the device, since a stop last failed
  * @vouched: by the process, in SVAB_UNBIND
  * @mm_held: @mm and the pin are held
  * @sva: NULL: detached; attach_lock
@@ -237,6 +238,7 @@ struct svab_bond {
 	ktime_t deadline;
 	bool mm_held;
 	enum svab_pasid_state stopped;
+	bool was_reset;
 	enum svab_pasid_state vouched;
 	struct list_head holds;
 	unsigned int n_refs;
@@ -258,7 +260,7 @@ struct svab_bond {
 	bool portal_gone;
 };
 
-/**
+/*
  * struct svab_ref - one bond fd
  * @hold: what it counts in; NULL: dropped, or the bond is CLEAN
  * @of_hold: in it
