@@ -25,6 +25,7 @@ struct doctor {
 	bool kmod;		     /* backend = kmod: it is hardware that must serve */
 	unsigned failed[N_SECTIONS]; /* findings at LEVEL_FAIL */
 	unsigned missing;
+	unsigned bindable; /* devices that a client could be given */
 };
 
 static const char *const sections[] = {
@@ -108,6 +109,8 @@ static int device_found(void *userdata, const Svad__V1__Device *dev)
 	struct doctor *d = userdata;
 	char buf[256];
 
+	d->bindable += dev->health == SVAD__V1__DEVICE_HEALTH__HEALTH_OK ||
+		       dev->health == SVAD__V1__DEVICE_HEALTH__HEALTH_DEGRADED;
 	if (dev->health != SVAD__V1__DEVICE_HEALTH__HEALTH_GONE &&
 	    !(dev->capabilities & SVAB_DEV_CAP_CAN_STOP))
 		doctor_say(d, SECTION_DAEMON, LEVEL_INFO, "cannot-stop",
@@ -158,7 +161,7 @@ static void probe_status(struct doctor *d, struct rpc *rpc)
 	rpc_request req = SVAD__V1__REQUEST__INIT;
 	const Svad__V1__StatusReply *s;
 	const rpc_reply *reply;
-	bool sim, kmod;
+	bool sim, kmod, any;
 
 	req.body_case = SVAD__V1__REQUEST__BODY_GET_STATUS;
 	req.get_status = &body;
@@ -171,6 +174,7 @@ static void probe_status(struct doctor *d, struct rpc *rpc)
 	s = reply->get_status;
 	sim = !strcmp(s->backend, "sim");
 	kmod = d->kmod = !strcmp(s->backend, "kmod");
+	any = s->devices > 0;
 	doctor_say(d, SECTION_DAEMON, LEVEL_OK, "status", NULL, "svad %s answers, configured by %s",
 		   s->version, *s->config ? s->config : "its built-in defaults");
 	if (s->shutting_down)
@@ -209,7 +213,14 @@ static void probe_status(struct doctor *d, struct rpc *rpc)
 			   "mprotect racing a transfer,"
 			   " real latencies and bandwidth");
 	}
-	rpc_devices(rpc, &filter, device_found, d);
+	/* From here on s is no more: its memory is the next answer's. */
+	if (rpc_devices(rpc, &filter, device_found, d))
+		doctor_say(d, SECTION_DAEMON, LEVEL_FAIL, "devices",
+			   "restart svad; its log says more: journalctl -u svad",
+			   "svad does not tell its devices: %s", rpc_error(rpc));
+	else if (kmod && any && !d->bindable)
+		doctor_say(d, SECTION_DAEMON, LEVEL_FAIL, "devices", "each device's own is above",
+			   "no device can be bound now");
 }
 
 /* The connection, for what else is to be asked; NULL: the daemon cannot be asked. */
@@ -275,9 +286,11 @@ static void probe_vfio(struct doctor *d, const struct machine *m, struct rpc *rp
 	doctor_vfio(d, m, NULL, why);
 }
 
+/* What the machine lacks may be another SMMUv3's, or be said in the log of a time before: with the kernel
+ * module it is svad's devices that count. */
 static bool serves(const struct doctor *d)
 {
-	return !d->failed[SECTION_DAEMON] && (d->kmod ? !d->missing : !d->failed[SECTION_SIM]);
+	return !d->failed[SECTION_DAEMON] && (d->kmod ? d->bindable > 0 : !d->failed[SECTION_SIM]);
 }
 
 static int verdict_json(struct doctor *d)
@@ -297,15 +310,20 @@ static void verdict(const struct doctor *d)
 	unsigned n = d->failed[SECTION_DAEMON] + (d->kmod ? d->missing : d->failed[SECTION_SIM]);
 	const char *backend = d->kmod ? "Hardware (backend = kmod)" : "The simulated backend";
 
-	if (n)
+	if (!serves(d))
 		printf("\n%s%s does not serve here: %u finding%s above say%s why.%s\n", style_on(STYLE_RED),
 		       backend, n, n == 1 ? "" : "s", n == 1 ? "s" : "", style_off(STYLE_RED));
 	else
 		printf("\n%s%s serves here.%s", style_on(STYLE_GREEN), backend, style_off(STYLE_GREEN));
-	if (!n && d->kmod)
-		printf("\n");
-	else if (!n)
+	if (!serves(d))
+		return;
+	if (!d->kmod)
 		printf(" Hardware would lack %u thing%s.\n", d->missing, d->missing == 1 ? "" : "s");
+	else if (d->missing)
+		printf(" What lacks above (%u) keeps none of the devices that can be bound from it.\n",
+		       d->missing);
+	else
+		printf("\n");
 }
 
 int cmd_doctor(struct ctl *ctl, int argc, char **argv)

@@ -11,10 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../child.h"
 #include "../../kmod/svabroker.h"
 #include "../../proto/status.h"
 #include "../../proto/wire.h"
+#include "../child.h"
 #include "ctl-fake.h"
 
 #define PAGE 400u
@@ -81,6 +81,8 @@ static void make_device(Svad__V1__Device *d, unsigned i)
 		d->reason = why;
 		d->quarantined = 1;
 	}
+	if (mode == FAKE_KMOD_GONE)
+		d->health = SVAD__V1__DEVICE_HEALTH__HEALTH_GONE;
 }
 
 static void make_bond(Svad__V1__Bond *b, unsigned id, bool quarantined)
@@ -177,14 +179,14 @@ static void list_clients(int fd, Svad__V1__Reply *reply)
 
 static void get_status(int fd, Svad__V1__Reply *reply)
 {
-	static char version[] = "0.1.0", backend[] = "sim", conf[] = "/etc/svad/svad.conf",
+	static char version[] = "0.1.0", backend[] = "sim", kmod[] = "kmod", conf[] = "/etc/svad/svad.conf",
 		    s[] = "/run/svad/svad.sock";
 	Svad__V1__StatusReply body = SVAD__V1__STATUS_REPLY__INIT;
 
 	body.version = version;
 	body.broker_pid = getpid();
 	body.uptime_ns = 7384000000000u;
-	body.backend = backend;
+	body.backend = mode == FAKE_KMOD || mode == FAKE_KMOD_GONE ? kmod : backend;
 	body.backend_up = true;
 	body.devices = mode == FAKE_EMPTY ? 0 : 2;
 	body.devices_degraded = mode == FAKE_EMPTY ? 0 : 1;

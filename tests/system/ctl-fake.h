@@ -29,6 +29,8 @@ enum fake_mode {
 	FAKE_STUCK,	   /* devices that do not stop: QUARANTINED */
 	FAKE_STUCK_FIXED,  /* the same without a reset */
 	FAKE_DEADLINE,	   /* Revoke: DEADLINE_EXCEEDED with counts */
+	FAKE_KMOD,	   /* backend = kmod */
+	FAKE_KMOD_GONE,	   /* the same, and no device can be used */
 	FAKE_EVIL_METRICS, /* label values to be escaped, names to be mended */
 };
 

@@ -369,6 +369,21 @@ START_TEST(doctor)
 	has(text_out, "no svad at");
 	start(FAKE_SILENT);
 	expect(1, "doctor --timeout 200ms");
+	stop_server();
+	/* With the module it is the devices that count, not what this machine (an SMMUv3, say) lacks beside
+	 * them. */
+	start(FAKE_KMOD);
+	expect(0, "doctor");
+	has(text_out, "Hardware (backend = kmod) serves here");
+	stop_server();
+	start(FAKE_KMOD_GONE);
+	expect(1, "doctor");
+	has(text_out, "no device can be bound now");
+	has(text_out, "Hardware (backend = kmod) does not serve here");
+	expect(1, "doctor --json");
+	j = parsed();
+	ck_assert(json_is_false(json_object_get(j, "serves")));
+	json_decref(j);
 }
 END_TEST
 
@@ -492,8 +507,10 @@ START_TEST(top_batch)
 	lacks(text_out, "\033");
 	expect(0, "top --json -n 1 -d 1s");
 	j = parsed();
-	/* The fake's bytes are its clock in ns: 1e9 bytes a second, but its clock and top's are not read at the same instant. */
-	rate = json_real_value(json_object_get(json_array_get(json_object_get(j, "devices"), 0), "bytes_per_s"));
+	/* The fake's bytes are its clock in ns: 1e9 bytes a second, but its clock and top's are not read at
+	 * the same instant. */
+	rate = json_real_value(
+		json_object_get(json_array_get(json_object_get(j, "devices"), 0), "bytes_per_s"));
 	ck_assert_double_gt(rate, 0.1e9);
 	ck_assert_double_lt(rate, 10e9);
 	json_decref(j);
