@@ -351,6 +351,14 @@ void rpc_reset_device(struct conn *conn, const Svad__V1__Request *request)
 			   device->info.name);
 		return;
 	}
+	/* The backend would refuse a second one, and that answer would pass for the end of the first. */
+	if (device->resetting) {
+		conn_error(
+			conn, request->id, SVAD_UNAVAILABLE,
+			"Device '%s' is being reset already; svadctl device show tells when that has ended.",
+			device->info.name);
+		return;
+	}
 	r = calloc(1, sizeof(*r));
 	err = r ? op_init(&r->op, conn, request->id, reset_cancel) : -ENOMEM;
 	if (err < 0) {

@@ -23,7 +23,7 @@ static int kmod_bind(const struct sva *sva, struct sva_ctx *ctx, uint32_t device
 	if (r == -EBUSY)
 		return sva_fail(sva, r,
 				"the last bond of this process with this device is still draining, or "
-				"quarantined");
+				"quarantined, or the device is being reset");
 	if (r < 0)
 		return sva_fail(sva, r, "the kernel refused the bind: %s",
 				strerrordesc_np(-r) ?: "unknown error");

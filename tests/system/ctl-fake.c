@@ -11,10 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../child.h"
 #include "../../kmod/svabroker.h"
 #include "../../proto/status.h"
 #include "../../proto/wire.h"
-#include "../child.h"
 #include "ctl-fake.h"
 
 #define PAGE 400u
