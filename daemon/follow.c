@@ -194,6 +194,13 @@ static void on_bound(struct broker *broker, const struct svab_event *event)
 	struct hold *hold = ctx && device ? ctx_find_hold(ctx, device) : NULL;
 	struct bond *bond = bond_find(broker, event->bond);
 
+	/* Older than a listing, which has not named its hold: a later grant's is none of its business. Nor is
+	 * the bond, when the listing named it as others'. */
+	if (hold && event->grant && hold->grant != event->grant) {
+		if (bond)
+			return;
+		hold = NULL;
+	}
 	if (!hold || (!bond && bond_new(broker, device, event->bond, event->pasid, &bond) < 0)) {
 		/* Its grant was revoked while the client was binding, or there is no memory to follow it: it
 		 * must not live on unfollowed. Or it has come and gone between a loss of events and the

@@ -15,9 +15,12 @@
 #include "../../daemon/bond.h"
 #include "../../daemon/broker_run.h"
 #include "../../daemon/client.h"
+#include "../../daemon/conn.h"
 #include "../../daemon/device.h"
 #include "../../daemon/log.h"
 #include "../../daemon/peer.h"
+#include "../../daemon/rpc.h"
+#include "../../daemon/user.h"
 #include "fake-kmod.h"
 #include "tap.h"
 
@@ -418,6 +421,112 @@ START_TEST(test_losses)
 }
 END_TEST
 
+static uint64_t meanwhile_cookie;
+static uint32_t meanwhile_device;
+
+/* Between the end of a queue that ran over and the listing a client binds and lets go. */
+static void bind_meanwhile(void)
+{
+	int64_t bond = fake_bind(meanwhile_cookie, meanwhile_device, 1);
+
+	fake_knobs.on_list = NULL;
+	ck_assert_int_gt(bond, 0);
+	fake_unbind(meanwhile_cookie, (uint64_t)bond);
+}
+
+/* What is told of that comes after the listing and is not taken for news of a grant given since; shared: the
+ * bond is another context's too, and lives on. */
+static void bound_before_listing(bool shared)
+{
+	uint32_t a = fake_device_add("a", 0);
+	struct ctx *ctx, *other;
+	struct hold *hold;
+	uint64_t old = 0;
+	int64_t bond;
+
+	broker_up();
+	ctx = ctx_of(client_of(getpid()));
+	other = ctx_of(ctx->client);
+	if (shared)
+		old = bind_to(other, a, 1);
+	grant(ctx, a);
+	catch_up();
+	meanwhile_cookie = ctx->node.id;
+	meanwhile_device = a;
+	fake_knobs.queue = 1;
+	fake_event(SVAB_EV_FAULT, 0);
+	fake_event(SVAB_EV_FAULT, 0);
+	fake_knobs.queue = 100;
+	fake_knobs.on_list = bind_meanwhile;
+	/* One turn: what the listing has brought to the queue is for the next. */
+	uv_run(&broker.loop, UV_RUN_NOWAIT);
+	ck_assert_ptr_null(fake_knobs.on_list);
+	ck_assert_ptr_null(ctx_find_hold(ctx, device_find(&broker, a)));
+	hold = grant(ctx, a);
+	bond = fake_bind(ctx->node.id, a, 1);
+	ck_assert_int_gt(bond, 0);
+	agrees();
+	ck_assert_ptr_eq(ctx_find_hold(ctx, device_find(&broker, a)), hold);
+	ck_assert_ptr_nonnull(hold->bond);
+	ck_assert_uint_eq(hold->bond->node.id, (uint64_t)bond);
+	ck_assert_uint_eq(fake_bond_state((uint64_t)bond), SVAB_PASID_BOUND);
+	if (shared)
+		ck_assert_uint_eq(old, (uint64_t)bond);
+}
+
+START_TEST(test_bound_before_listing)
+{
+	bound_before_listing(false);
+}
+END_TEST
+
+START_TEST(test_shared_before_listing)
+{
+	bound_before_listing(true);
+}
+END_TEST
+
+/* ---- resets ---- */
+
+START_TEST(test_reset_twice)
+{
+	uint32_t a = fake_device_add("a", SVAB_DEV_CAP_CAN_RESET);
+	Svad__V1__Request request = SVAD__V1__REQUEST__INIT;
+	Svad__V1__ResetDevice body = SVAD__V1__RESET_DEVICE__INIT;
+	struct device *device;
+	struct conn *conn;
+	struct user *user;
+	int fds[2];
+
+	broker_up();
+	device = device_find(&broker, a);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	user = user_get(&broker, getuid());
+	ck_assert_ptr_nonnull(user);
+	ck_assert_int_eq(conn_new(&broker, fds[0], CONN_ADMIN, NULL, user, &conn), 0);
+	user_put(user);
+	body.device = (char *)(uintptr_t) "a";
+	request.id = 1;
+	request.body_case = SVAD__V1__REQUEST__BODY_RESET_DEVICE;
+	request.reset_device = &body;
+	fake_knobs.hold_reset = true;
+	rpc_reset_device(conn, &request);
+	ck_assert(fake_reset_held());
+	ck_assert_int_eq(device_health(device), SVAD__V1__DEVICE_HEALTH__HEALTH_RESETTING);
+	ck_assert_uint_eq(conn->in_flight, 1);
+	/* A second one is refused at once, and is not the end of the first. */
+	request.id = 2;
+	rpc_reset_device(conn, &request);
+	ck_assert_uint_eq(conn->in_flight, 1);
+	ck_assert_int_eq(device_health(device), SVAD__V1__DEVICE_HEALTH__HEALTH_RESETTING);
+	fake_reset_release();
+	while (device->resetting)
+		uv_run(&broker.loop, UV_RUN_ONCE);
+	ck_assert_int_eq(device_health(device), SVAD__V1__DEVICE_HEALTH__HEALTH_OK);
+	close(fds[1]);
+}
+END_TEST
+
 /* ---- the end ---- */
 
 START_TEST(test_shutdown)
@@ -479,6 +588,9 @@ static Suite *broker_suite(void)
 	tcase_add_test(c, test_shared);
 	tcase_add_test(c, test_hotplug);
 	tcase_add_test(c, test_losses);
+	tcase_add_test(c, test_bound_before_listing);
+	tcase_add_test(c, test_shared_before_listing);
+	tcase_add_test(c, test_reset_twice);
 	tcase_add_test(c, test_shutdown);
 	tcase_add_test(c, test_shutdown_clean);
 	suite_add_tcase(s, c);
