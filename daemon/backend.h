@@ -45,6 +45,8 @@ struct backend_ops {
 	 * not find the broker behind it. */
 	void (*catch_up)(struct backend *b);
 	int (*refresh)(struct backend *b); /* devices' figures and info again */
+	/* Is there a thread that waits for a device, which free() and the loop's end would wait for? NULL: never. */
+	bool (*is_waiting)(const struct backend *b);
 	void (*free)(struct backend *b);
 };
 

@@ -403,6 +403,11 @@ static int kmod_refresh(struct backend *b)
 	return 0;
 }
 
+static bool kmod_is_waiting(const struct backend *b)
+{
+	return container_of(b, struct backend_kmod, b)->resets != NULL;
+}
+
 static void kmod_free(struct backend *b)
 {
 	struct backend_kmod *k = kmod_of(b);
@@ -430,6 +435,7 @@ static const struct backend_ops kmod_ops = {
 	.dev_reset = kmod_dev_reset,
 	.catch_up = kmod_catch_up,
 	.refresh = kmod_refresh,
+	.is_waiting = kmod_is_waiting,
 	.free = kmod_free,
 };
 

@@ -148,6 +148,11 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	uv_run(&broker.loop, UV_RUN_DEFAULT);
+	/* A thread in the reset of a device may be long in coming back, and what is left to do is only for a
+	 * leak checker: the end of this process is what ends its wait. */
+	if (broker.backend && broker.backend->ops->is_waiting &&
+	    broker.backend->ops->is_waiting(broker.backend))
+		_exit(exit_code);
 	broker_deinit(&broker);
 	return exit_code;
 }

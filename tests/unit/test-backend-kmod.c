@@ -529,11 +529,13 @@ START_TEST(test_reset_off_the_loop)
 	backend->ops->catch_up(backend);
 	ck_assert_str_eq(told, "[1");
 	ck_assert_uint_eq(reset_called, 0);
+	ck_assert(backend->ops->is_waiting(backend));
 	uv_close((uv_handle_t *)&idle, NULL);
 	fake_reset_release();
 	while (!reset_called)
 		uv_run(&loop, UV_RUN_ONCE);
 	ck_assert_int_eq(reset_result, 0);
+	ck_assert(!backend->ops->is_waiting(backend));
 }
 END_TEST
 
