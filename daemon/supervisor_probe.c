@@ -166,15 +166,15 @@ void probe_tick(struct supervisor *s, uint64_t now)
 
 	if (now < probe_deadline(s))
 		return;
-	log_warning("the look at the vfio devices (pid %d) has taken %u s: ending it; a device hangs in its "
-		    "reset, "
-		    "perhaps",
+	log_warning("the look at the vfio devices (pid %d) has taken %u s: ending it; there are many "
+		    "devices, or one hangs in its reset",
 		    p->pid, (unsigned)(PROBE_DEADLINE_NS / NS_PER_S));
 	kill(p->pid, SIGKILL); /* not reaped yet, so the pid is still its own */
 	p->stuck = true;
 	p->again = false;
 	answer(s, ETIMEDOUT,
-	       "the look at the vfio devices did not end in time; a device hangs in its reset, perhaps");
+	       "the look at the vfio devices did not end in time: there are more than can be opened and "
+	       "reset in it, or one hangs in its reset");
 	if (p->fd >= 0)
 		finish(s);
 }
