@@ -16,6 +16,8 @@
 
 #define SVAB_DEADLINE_DEFAULT_MS 5000u
 #define SVAB_UNDO_MS 1000
+/* Of one ctx to one bond. When that ends they are all gone through with interrupts off. */
+#define SVAB_HOLD_REFS_MAX 1024
 
 /* One SVAB_BIND. */
 struct svab_bind_op {
@@ -73,6 +75,9 @@ void svab_hold_free_locked(struct svab_hold *hold)
 	lockdep_assert_held(&svab_lock);
 	list_for_each_entry_safe(ref, next, &hold->fds, of_hold)
 		svab_ref_drop_locked(ref, !clean);
+	/* Once, however many they were: it asks everyone who polls any of the bond's fds. */
+	if (!clean)
+		wake_up_all(&hold->bond->wait);
 	list_del(&hold->of_ctx);
 	list_del(&hold->of_bond);
 	kfree(hold);
@@ -167,6 +172,7 @@ static int svab_bind_reserve_locked(struct svab_bind_op *op)
 {
 	struct svab_ctx *ctx = op->ctx;
 	struct svab_grant *grant;
+	struct svab_hold *hold;
 	struct svab_bond *bond;
 	int r;
 
@@ -182,7 +188,10 @@ static int svab_bind_reserve_locked(struct svab_bind_op *op)
 	bond = svab_mm_bond(op->smm, op->device);
 	if (bond && bond->state != SVAB_PASID_BOUND)
 		return -EBUSY;
-	if (bond && svab_hold_find(bond, ctx))
+	hold = bond ? svab_hold_find(bond, ctx) : NULL;
+	if (hold && hold->n_fds >= SVAB_HOLD_REFS_MAX)
+		return -ENOSPC;
+	if (hold)
 		grant = NULL; /* another reference is free */
 	else if (!grant)
 		return -EACCES;

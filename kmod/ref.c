@@ -34,7 +34,8 @@ void svab_ref_add_locked(struct svab_ref *ref, struct svab_hold *hold)
 /**
  * svab_ref_drop_locked() - a bond fd counts no more
  * @ref: one that does
- * @for_good: it has nothing to do with the bond any more
+ * @for_good: it has nothing to do with the bond any more; who drops it wakes who polls it, once for
+ *	all that are dropped at the same time
  */
 void svab_ref_drop_locked(struct svab_ref *ref, bool for_good)
 {
@@ -46,7 +47,6 @@ void svab_ref_drop_locked(struct svab_ref *ref, bool for_good)
 	list_del(&ref->of_hold);
 	hold->n_fds--;
 	hold->bond->n_refs--;
-	wake_up_all(&hold->bond->wait);
 }
 
 /* Is this one's reference what keeps the bond? */
@@ -106,6 +106,7 @@ static int svab_ref_unbind_locked(struct svab_ref *ref, struct svab_unbind *arg,
 		return 0;
 	}
 	svab_ref_drop_locked(ref, true);
+	wake_up_all(&bond->wait);
 	if (!hold->n_fds)
 		svab_hold_end_locked(hold, SVAB_CAUSE_UNBIND);
 	arg->state = SVAB_PASID_BOUND;
@@ -210,7 +211,7 @@ static int svab_ref_release(struct inode *inode, struct file *file)
 	spin_lock_irq(&svab_lock);
 	hold = ref->hold;
 	if (hold) {
-		svab_ref_drop_locked(ref, true);
+		svab_ref_drop_locked(ref, true); /* nobody polls it any more */
 		if (!hold->n_fds)
 			svab_hold_end_locked(hold, SVAB_CAUSE_LAST_CLOSE);
 	}
