@@ -145,11 +145,14 @@ static struct svab_mm *svab_mm_new(struct mm_struct *mm)
  */
 struct svab_mm *svab_mm_get(struct mm_struct *mm)
 {
-	struct svab_mm *smm = svab_mm_find(mm);
+	struct svab_mm *smm;
 
-	if (smm)
-		return smm;
-	/* Held for writing, it is also what keeps two threads from making two. */
+	/*
+	 * Held for writing it keeps two threads from making two. It is taken for one that is there
+	 * as well: iommu_sva_bind_device() takes it whenever this address space has no SVA domain
+	 * for the device, not only the first time, and has all others wait meanwhile. Whoever
+	 * cannot have it soon is to wait here.
+	 */
 	if (mmap_write_lock_killable(mm))
 		return ERR_PTR(-EINTR);
 	smm = svab_mm_find(mm);
