@@ -14,15 +14,16 @@
  * svab_bond_input_locked() makes every transition and nothing else does, so whatever races to end
  * a bond begins one drain. One work item carries a drain out: it cannot run twice at once. The
  * deadline is a timer's, so it passes on time even while the provider has the work in its stop():
- * a second work item cuts translation and makes it QUARANTINED. The stop may still come back, and
- * is believed then.
+ * a second work item cuts translation and makes it QUARANTINED; if that cannot have its locks for
+ * SVAB_CUT_WAIT_MS, the timer does. The stop may still come back, and is believed then.
  *
  * A QUARANTINED bond is tried again by itself, ever more rarely: a device that comes round, or a
  * flush that took too long because an interrupt or one page was late, takes no reset.
  *
  * QUARANTINED means that the PASID stays with the mm_struct, which stays counted, and that it was
  * detached from the IOMMU: translation is cut. That is never done while one of its page requests is
- * being handled (svab_flush_detach()): where one is for long, the cut follows the state.
+ * being handled (svab_flush_detach()): where one is for long, or where the locks are held for long,
+ * the cut follows the state.
  *
  * Locks: the works hold none but svab_bond.attach_lock, around detaching; svab_lock for inputs,
  * which may come from any context.
@@ -37,6 +38,9 @@
 /* How long and how often a cut is tried; in vain while one of the PASID's faults is handled. */
 #define SVAB_CUT_TRY_MS 250
 #define SVAB_CUT_AGAIN_MS 1000
+
+/* How long QUARANTINED waits for the first try, which needs locks that all others take, too. */
+#define SVAB_CUT_WAIT_MS 1000
 
 /* How soon a QUARANTINED bond's device is asked again by itself; twice as long each time. */
 #define SVAB_ASK_MIN_MS 1000
@@ -57,6 +61,7 @@ static void svab_count_quarantined(struct svab_bond *bond, int by)
 static void svab_drain_arm(struct svab_bond *bond)
 {
 	bond->deadline = ktime_add_ms(ktime_get(), bond->deadline_ms);
+	bond->cut_asked = false;
 	mod_timer(&bond->timer, jiffies + msecs_to_jiffies(bond->deadline_ms) + 1);
 }
 
@@ -228,10 +233,16 @@ static bool svab_drain_is_late(struct svab_bond *bond)
 static void svab_drain_late(struct svab_bond *bond)
 {
 	/* It may have been armed anew while this waited for the lock, and jiffies may run ahead. */
-	if (svab_drain_is_late(bond))
-		svab_cut_queue(bond);
-	else
+	if (!svab_drain_is_late(bond)) {
 		mod_timer(&bond->timer, jiffies + 1);
+	} else if (!bond->cut_asked) {
+		bond->cut_asked = true;
+		mod_timer(&bond->timer, jiffies + msecs_to_jiffies(SVAB_CUT_WAIT_MS));
+		svab_cut_queue(bond);
+	} else {
+		/* The cut is held up; whoever waits for the bond is not, and it follows. */
+		svab_bond_input_locked(bond, SVAB_INPUT_DEADLINE, SVAB_CAUSE_NONE);
+	}
 }
 
 static void svab_drain_ask(struct svab_bond *bond)
@@ -441,7 +452,7 @@ static void svab_drain_failed(struct svab_bond *bond, int error)
 	enum svab_pasid_state stopped;
 	bool told;
 
-	/* Whoever is told that it is QUARANTINED may count on the cut. */
+	/* Whoever is told that it is QUARANTINED finds it cut, unless that takes too long. */
 	svab_cut(bond);
 	spin_lock_irq(&svab_lock);
 	stopped = bond->stopped;

@@ -208,6 +208,7 @@ struct svab_ctx {
  * @ask_ms: how long after the last time a QUARANTINED bond's device is asked again
  * @stopped: NONE, or FLUSHED or CLEAN once the device has stopped, of itself or by a reset
  * @was_reset: the device, since a stop last failed
+ * @cut_asked: since the deadline was set last it has passed, and the cut was queued for it
  * @vouched: by the process, in SVAB_UNBIND
  * @mm_held: @mm and the pin are held
  * @sva: NULL: detached; attach_lock
@@ -239,6 +240,7 @@ struct svab_bond {
 	bool mm_held;
 	enum svab_pasid_state stopped;
 	bool was_reset;
+	bool cut_asked;
 	enum svab_pasid_state vouched;
 	struct list_head holds;
 	unsigned int n_refs;
