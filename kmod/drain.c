@@ -87,6 +87,8 @@ static void svab_enter_stopping(struct svab_bond *bond, enum svab_cause cause)
 	bond->state = SVAB_PASID_STOPPING;
 	bond->cause = cause;
 	bond->began_ns = ktime_get_ns();
+	/* Only here: a bond whose device stops, but whose flush fails, is QUARANTINED each time. */
+	bond->ask_ms = SVAB_ASK_MIN_MS;
 	svab_count_draining(bond, 1);
 	svab_drain_arm(bond);
 	if (cause == SVAB_CAUSE_MM_RELEASED)
@@ -114,7 +116,6 @@ static void svab_enter_quarantined(struct svab_bond *bond)
 	svab_count_draining(bond, -1);
 	svab_count_quarantined(bond, 1);
 	bond->device->stop_failures++;
-	bond->ask_ms = SVAB_ASK_MIN_MS;
 	mod_timer(&bond->timer, jiffies + msecs_to_jiffies(bond->ask_ms));
 	svab_event_bond(bond, NULL, SVAB_EV_STOP_FAILED, 0);
 	svab_event_bond(bond, NULL, SVAB_EV_QUARANTINED, bond->ended_ns - bond->began_ns);
@@ -250,7 +251,9 @@ static void svab_drain_ask(struct svab_bond *bond)
 	/* The end of a device asks by itself, and nothing may come after that. */
 	if (bond->device->state == SVAB_DEV_GONE)
 		return;
-	svab_bond_retry_locked(bond);
+	/* It has stopped, and nothing can tell what it left: only a reset may change that. */
+	if (bond->device->flush || bond->stopped != SVAB_PASID_FLUSHED)
+		svab_bond_retry_locked(bond);
 	bond->ask_ms = min(bond->ask_ms * 2, SVAB_ASK_MAX_MS);
 	mod_timer(&bond->timer, jiffies + msecs_to_jiffies(bond->ask_ms));
 }
