@@ -6,7 +6,8 @@
  * poll and close it, takes the bond's own address space. A forked child and whoever was sent the fd
  * are refused.
  *
- * Locks: svab_lock. SVAB_UNBIND waits for a drain without any lock.
+ * Locks: svab_lock; svab_device.op_sem (read) -> svab_bond.portal_lock around the provider's busy.
+ * SVAB_UNBIND waits for a drain without any lock.
  */
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
@@ -124,8 +125,11 @@ static int svab_ref_busy(struct svab_ref *ref)
 	/* Held so that the provider stays; a reset and the end of the device wait for it. */
 	if (down_read_killable(&device->op_sem))
 		return -EINTR;
+	/* A drain takes the portal first: while this is held it has not come to stop or unbind. */
+	mutex_lock(&ref->bond->portal_lock);
 	if (READ_ONCE(ref->bond->state) == SVAB_PASID_BOUND && device->ops && device->ops->busy)
 		busy = device->ops->busy(device->dev, ref->bond->pasid);
+	mutex_unlock(&ref->bond->portal_lock);
 	up_read(&device->op_sem);
 	return busy ? -EBUSY : 0;
 }

@@ -19,13 +19,14 @@
  *   svab_bond.attach_lock    attaching and detaching; the IOMMU's own locks, and mmap_lock by
  *                            those, are taken inside
  *   mmap_lock                held by the kernel around portal faults and mmap(); by mm.c
- *   svab_bond.portal_lock    portal faults against revocation
+ *   svab_bond.portal_lock    portal faults, and the provider's busy, against revocation
  *   svab_lock                spinlock, irqs off: every list, count and state. Nothing sleeps in
  *                            it and only irq-safe locks are taken inside
  *   svab_event_lock          spinlock, irqs off: event queues
  *
- * Nobody holds svab_lock while calling a provider, the IOMMU or the mm. The mmu_notifier's release
- * takes svab_lock and no other.
+ * The provider's busy runs in portal_lock, so it must not touch user memory. Nobody holds svab_lock
+ * while calling a provider, the IOMMU or the mm. The mmu_notifier's release takes svab_lock and no
+ * other.
  */
 #ifndef SVABROKER_PRIVATE_H
 #define SVABROKER_PRIVATE_H

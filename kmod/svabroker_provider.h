@@ -98,6 +98,7 @@ struct svab_device_desc {
  *	A reset that returns 0 counts as %SVAB_PASID_FLUSHED. NULL: cannot be reset.
  * @mmap: Tell where the portal of @pasid is. Called once, right after @bind. NULL: no portals.
  * @busy: Is work of @pasid visibly outstanding? Asked when a process vouches for a stopped device.
+ *	Must not touch user memory nor wait for its address space: portal faults wait for it.
  *	NULL: cannot tell. Without @stop besides, a process that lies leaves its work to the next
  *	owner of the PASID: only for devices whose users are trusted.
  * @stats: fill in what the device counts; NULL: nothing.
