@@ -263,7 +263,7 @@ int svab_device_register(struct device *dev, const struct svab_device_ops *ops,
 		return -ENOMEM;
 	r = svab_device_probe(device);
 	if (r)
-		goto err_free;
+		goto err_iommu;
 	r = -ENOMEM;
 	device->wq = alloc_workqueue("svab-%s", WQ_UNBOUND, SVAB_DRAINS_AT_ONCE, device->name);
 	if (!device->wq)
@@ -274,7 +274,6 @@ int svab_device_register(struct device *dev, const struct svab_device_ops *ops,
 	destroy_workqueue(device->wq);
 err_iommu:
 	svab_device_iommu_exit(device);
-err_free:
 	svab_device_put(device);
 	return r;
 }
