@@ -499,6 +499,16 @@ static bool svab_window_quiet(struct svab_flush *flush, u32 pasid, unsigned int 
 	return !svab_evtq_mark(flush->smmu, &mark) && !mark.full;
 }
 
+/*
+ * Waits for the lock that iommu_sva_unbind_device() takes, as long as somebody may hold it, while
+ * faults are still served: the caller's own use remains, so nothing else comes of it.
+ */
+static void svab_window_await_lock(struct iommu_sva *handle)
+{
+	refcount_inc(&handle->users);
+	iommu_sva_unbind_device(handle);
+}
+
 /* insistent: it was in vain before, or most likely will be. */
 static bool svab_window_detach(struct svab_flush *flush, struct iommu_sva *handle, u32 pasid,
 			       unsigned int us, bool insistent, struct svab_evtq_mark *mark,
@@ -509,9 +519,10 @@ static bool svab_window_detach(struct svab_flush *flush, struct iommu_sva *handl
 	ktime_t begin;
 
 	mutex_lock(&smmu->window);
-	begin = ktime_get();
-	if (insistent && ktime_before(begin, smmu->rest_until))
+	if (insistent && ktime_before(ktime_get(), smmu->rest_until))
 		goto out;
+	svab_window_await_lock(handle);
+	begin = ktime_get();
 	disable_irq_nosync(smmu->irq);
 	quiet = svab_mutated(SVAB_MUT_FLUSH_NO_IRQ) || svab_mutated(SVAB_MUT_FLUSH_NO_IOPF) ||
 		svab_window_quiet(flush, pasid, us);
