@@ -277,9 +277,10 @@ static void svab_bond_undo(struct svab_bond *bond, bool provider)
 
 	if (provider && device->ops->stop)
 		device->ops->stop(device->dev, bond->pasid, deadline);
+	svab_flush_detach(device->flush, device->dev, bond->sva, bond->pasid, deadline, &detached);
+	/* The SMMU cannot be read, or others keep it busy: it has nothing of this bond's anyway. */
 	while (!detached)
-		svab_flush_detach(device->flush, device->dev, bond->sva, bond->pasid, deadline,
-				  &detached);
+		svab_flush_detach(NULL, device->dev, bond->sva, bond->pasid, deadline, &detached);
 	bond->sva = NULL;
 	if (provider)
 		device->ops->unbind(device->dev, bond->pasid);
