@@ -114,9 +114,12 @@ static int accel_slot_command(struct accel *accel, unsigned int slot, u32 comman
 		if (r == -ETIMEDOUT || r == -ENODEV || s->command == command)
 			return r;
 	}
+	/* Number and register change together: a reset reads the one from the other. */
+	mutex_lock(&accel->lock);
 	s->command = command;
 	writel(command, accel_slot_reg(accel, slot, SVAD_ACCEL_SLOT_CMD));
 	writel(++s->seq, accel_slot_reg(accel, slot, SVAD_ACCEL_SLOT_SEQ));
+	mutex_unlock(&accel->lock);
 	return accel_slot_await(accel, slot, deadline);
 }
 

@@ -49,8 +49,8 @@ struct accel_slot {
  * @engines: engines it has
  * @answered: woken by each interrupt
  * @all: one stop of all slots at a time: @stop_seq
- * @lock: @used, @by_pasid, @slots[].pasid and .faults, @fault_total. A slot's commands are its
- *	holder's alone.
+ * @lock: @used, @by_pasid, @slots[].pasid and .faults, @fault_total, giving a command. A slot's
+ *	commands are its holder's alone.
  * @used: slots that are taken
  * @by_pasid: PASID -> slot
  * @reset_seq: number of the last reset
