@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -167,6 +169,53 @@ void scenario_l_same_grant_twice(void)
 		MUST(r == -EACCES || r == -EBUSY || r == -ENOSPC || r == -EEXIST);
 	}
 	bond_unbind_clean(&b);
+}
+
+void scenario_l_references(void)
+{
+	/* One grant is one bond and many fds, but not as many as one likes. When it ends, everyone who waits
+	 * for any of them is told, through each. */
+	enum { REFS = 1024 };
+	static struct svab_bind bound[REFS];
+	struct rlimit files = { .rlim_cur = 4 * REFS, .rlim_max = 4 * REFS };
+	uint64_t deadline = deadline_in(60000), cookie;
+	int ctx, epoll = epoll_create1(EPOLL_CLOEXEC), events = ctl_open();
+	struct epoll_event e;
+	struct svab_bind more;
+	unsigned told = 0;
+
+	MUST_SYS(epoll >= 0);
+	MUST_SYS(setrlimit(RLIMIT_NOFILE, &files) == 0);
+	cookie = ctx_new(&ctx);
+	MUST_EQ(ctx_grant(cookie, "accel0", (unsigned)ms(DRAIN_MS)), 0);
+	for (int i = 0; i < REFS; i++) {
+		MUST_EQ(ctx_bind(ctx, "accel0", &bound[i]), 0);
+		MUST_EQ(bound[i].bond, bound[0].bond);
+	}
+	MUST_EQ(ctx_bind(ctx, "accel0", &more), -ENOSPC);
+	/* One that is closed leaves room for one. */
+	close(bound[0].bond_fd);
+	MUST_EQ(ctx_bind(ctx, "accel0", &bound[0]), 0);
+	MUST_EQ(ctx_bind(ctx, "accel0", &more), -ENOSPC);
+	for (int i = 0; i < REFS; i++) {
+		/* EPOLLHUP comes unasked. */
+		e = (struct epoll_event){ .data.fd = bound[i].bond_fd };
+		MUST_SYS(epoll_ctl(epoll, EPOLL_CTL_ADD, bound[i].bond_fd, &e) == 0);
+	}
+	MUST_EQ(epoll_wait(epoll, &e, 1, 0), 0);
+	MUST_EQ(bond_revoke(bound[0].bond), 0);
+	(void)event_await(events, SVAB_EV_DRAINED, bound[0].bond);
+	for (; told < REFS; told++) {
+		if (epoll_wait(epoll, &e, 1, ms_left(deadline)) != 1)
+			FAIL("%u of %d fds are told that it ended", told, REFS);
+		MUST_EQ(e.events, EPOLLHUP);
+		MUST_SYS(epoll_ctl(epoll, EPOLL_CTL_DEL, e.data.fd, NULL) == 0);
+	}
+	for (int i = 0; i < REFS; i++)
+		close(bound[i].bond_fd);
+	close(epoll);
+	close(ctx);
+	close(events);
 }
 
 void scenario_l_limits(void)
