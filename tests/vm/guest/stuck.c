@@ -409,6 +409,36 @@ void scenario_f_hostile_page(void)
 	close(events);
 }
 
+void scenario_f_hostile_page_waits(void)
+{
+	/* Nobody asks for another try. Each comes after twice the time, however often the device says that it
+	 * has stopped; a timer is never early, but for the tick that has begun. */
+	int events = ctl_open();
+	unsigned long long id;
+	struct worker w;
+
+	slow_fd = slow_file_open();
+	kid_start(&w.kid, touch_slow_page, NULL);
+	MUST_EQ(sscanf(expect(&w.kid, "bond "), "bond %llu pasid %u", &id, &w.pasid), 2);
+	slow_file_wait_read();
+	MUST_EQ(bond_revoke(id), 0);
+	for (uint64_t s = 1; s <= 4; s *= 2) {
+		struct svab_event failed = event_await(events, SVAB_EV_QUARANTINED, id);
+		struct svab_event again = event_await(events, SVAB_EV_FLUSHED, id);
+
+		if (again.time_ns - failed.time_ns < s * 1000000000u - 50000000u)
+			FAIL("tried again after %llu ms, not %llu s",
+			     (unsigned long long)(again.time_ns - failed.time_ns) / 1000000u,
+			     (unsigned long long)s);
+	}
+	slow_file_release();
+	(void)bond_revoke(id);
+	(void)event_await(events, SVAB_EV_DRAINED, id);
+	kid_end(&w.kid);
+	close(slow_fd);
+	close(events);
+}
+
 void scenario_f_hostile_page_killed(void)
 {
 	/* The same, and the process is killed: its address space cannot end before the page comes, the
