@@ -102,7 +102,7 @@ bool live_start(struct live *live, const char *builddir, const char *libexecdir,
 		unsigned slow)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	char program[4096], config[96];
+	char program[4096], config[96], answer[4096];
 	pid_t self = getpid();
 	int notify;
 	bool ok;
@@ -146,7 +146,8 @@ bool live_start(struct live *live, const char *builddir, const char *libexecdir,
 		errno = -live->fault_fd;
 		return complain("connect", live->fault);
 	}
-	return true;
+	/* Answered, so accepted: from here on the device's fds can be counted. */
+	return live_fault(live, answer, sizeof(answer), "state");
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
