@@ -16,6 +16,7 @@ libsvaclient_la_SOURCES = \
 	client/lib/event.c \
 	client/lib/fork.c \
 	client/lib/internal.h \
+	client/lib/netns.c \
 	client/lib/portal.c \
 	client/lib/queue.c \
 	client/lib/sva.c
@@ -31,6 +32,7 @@ EXTRA_DIST += client/lib/libsvaclient.map
 
 svaincludedir = $(includedir)/sva
 svainclude_HEADERS = \
+	client/lib/sva/admin.h \
 	client/lib/sva/demo_accel.h \
 	client/lib/sva/queue.h \
 	client/lib/sva/sva.h \
