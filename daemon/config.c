@@ -35,6 +35,8 @@ void config_free(struct config *c)
 	free(c->admin_socket);
 	free(c->admin_socket_group);
 	free(c->fault_socket);
+	free(c->containers_state_dir);
+	free(c->containers_socket_dir);
 	for (size_t i = 0; i < c->n_devices; i++)
 		free(c->devices[i].name);
 	free(c->devices);
@@ -44,9 +46,10 @@ void config_free(struct config *c)
 		free(p->name);
 		free(p->uids);
 		free(p->gids);
-		for (size_t j = 0; j < p->n_devices; j++)
-			free(p->devices[j]);
-		free(p->devices);
+		config_globs_free(&p->containers);
+		config_globs_free(&p->pods);
+		config_globs_free(&p->networks);
+		config_globs_free(&p->devices);
 	}
 	free(c->policies);
 	free(c);

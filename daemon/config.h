@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 enum config_backend { BACKEND_SIM = 0, BACKEND_KMOD = 1 };
+enum config_unregistered { UNREGISTERED_HOST = 0, UNREGISTERED_REFUSE = 1 };
 enum config_stop { STOP_FLUSHED = 0, STOP_CLEAN = 1, STOP_NONE = 2 };
 
 struct config_device { /* [device "NAME"]; with backend = sim each is one simulated device, with kmod settings for a real one */
@@ -30,6 +31,11 @@ struct config_device { /* [device "NAME"]; with backend = sim each is one simula
 
 struct config_range { uint32_t first, last; };
 
+struct config_globs { /* GLOB..., fnmatch(3) */
+	char **items;
+	size_t n;
+};
+
 struct config_policy { /* [policy "NAME"]; see policy.h for how they combine */
 	char *name;
 	bool any_uid;                  /* uid = * */
@@ -37,11 +43,17 @@ struct config_policy { /* [policy "NAME"]; see policy.h for how they combine */
 	size_t n_uids;
 	struct config_range *gids;     /* gid = ...: primary or supplementary */
 	size_t n_gids;
-	char **devices;                /* devices = GLOB..., fnmatch(3) */
-	size_t n_devices;
+	struct config_globs containers; /* container = GLOB...: of container ids */
+	struct config_globs pods;      /* pod = GLOB...: of "namespace/name" */
+	struct config_globs networks;  /* network = GLOB... */
+	bool of_containers;            /* one of the three is set: it is for clients of containers, and only for them */
+	struct config_globs devices;   /* devices = GLOB... */
 	bool deny;                     /* allow = no */
 	uint32_t bonds_per_client;     /* 0: [limits] */
 	uint32_t bonds_per_uid;        /* 0: [limits] */
+	/* of containers; 0: [limits] */
+	uint32_t bonds_per_container, connections_per_container, requests_per_second_per_container;
+	uint32_t drain_deadline_ms;    /* of containers; 0: the device's */
 };
 
 struct config {
@@ -70,11 +82,20 @@ struct config {
 	uint32_t bonds_per_client;     /* 64 */
 	uint32_t bonds_per_uid;        /* 16384 */
 	uint32_t backlog_bytes;        /* 262144 per connection of events that wait to be read; above: EVENT_LOST */
+	uint32_t bonds_per_container;  /* 4096 */
+	uint32_t connections_per_container; /* 1024 */
+	uint32_t requests_per_second_per_container; /* 20000, of all its connections together */
 	uint32_t event_backlog;        /* 4096 events per subscriber; above: EVENT_LOST */
 
 	/* [drain] */
 	uint32_t drain_deadline_ms;    /* 2000 */
 	uint32_t shutdown_deadline_ms; /* 10000 */
+
+	/* [containers] */
+	enum config_unregistered unregistered; /* clients whose network namespace is neither svad's nor a container's: host (default) | refuse */
+	char *containers_state_dir;    /* state_dir; default: RUNTIME_DIR/state */
+	char *containers_socket_dir;   /* socket_dir; default: RUNTIME_DIR/containers */
+	uint32_t reconcile_ms;         /* reconcile; 10000, 0: off */
 
 	/* [sim] */
 	char *fault_socket;            /* path; "" (default): no fault injection at all */
@@ -84,6 +105,7 @@ struct config {
 	size_t n_devices;
 	struct config_policy *policies;
 	size_t n_policies;
+	size_t n_container_policies;   /* of these, of_containers */
 };
 
 /* Mistakes, in the order of the files: "file:line: what is wrong; what to write instead". */

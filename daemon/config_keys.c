@@ -12,6 +12,9 @@
 static const struct config_name backends[] = { { "sim", BACKEND_SIM },
 					       { "kmod", BACKEND_KMOD },
 					       { NULL, 0 } };
+static const struct config_name unregistered[] = { { "host", UNREGISTERED_HOST },
+						   { "refuse", UNREGISTERED_REFUSE },
+						   { NULL, 0 } };
 static const struct config_name stops[] = {
 	{ "flushed", STOP_FLUSHED },
 	{ "clean", STOP_CLEAN },
@@ -97,6 +100,10 @@ const struct config_key config_keys[] = {
 	NUMBER("limits", "requests_per_second", AT(requests_per_second), 1, UINT32_MAX, "20000"),
 	NUMBER("limits", "bonds_per_client", AT(bonds_per_client), 1, UINT32_MAX, "64"),
 	NUMBER("limits", "bonds_per_uid", AT(bonds_per_uid), 1, UINT32_MAX, "16384"),
+	NUMBER("limits", "bonds_per_container", AT(bonds_per_container), 1, UINT32_MAX, "4096"),
+	NUMBER("limits", "connections_per_container", AT(connections_per_container), 1, UINT32_MAX, "1024"),
+	NUMBER("limits", "requests_per_second_per_container", AT(requests_per_second_per_container), 1,
+	       UINT32_MAX, "20000"),
 	NUMBER("limits", "backlog_bytes", AT(backlog_bytes), 1, UINT32_MAX, "262144"),
 	NUMBER("limits", "event_backlog", AT(event_backlog), 1, UINT32_MAX, "4096"),
 
@@ -109,6 +116,11 @@ const struct config_key config_keys[] = {
 	  .max = DAY_MS,
 	  .def = "2000" },
 	TIME("drain", "shutdown_deadline", AT(shutdown_deadline_ms), 1, DAY_MS, "10000"),
+
+	WORD("containers", "unregistered", AT(unregistered), unregistered, "host"),
+	STRING("containers", "state_dir", AT(containers_state_dir), 1, CONFIG_SUN_PATH_MAX, NULL),
+	STRING("containers", "socket_dir", AT(containers_socket_dir), 1, CONFIG_SUN_PATH_MAX - 10, NULL),
+	TIME("containers", "reconcile", AT(reconcile_ms), 0, DAY_MS, "10000"),
 
 	STRING("sim", "fault_socket", AT(fault_socket), 0, CONFIG_SUN_PATH_MAX, ""),
 	{ .section = "sim",
@@ -136,10 +148,18 @@ const struct config_key config_keys[] = {
 
 	{ .section = "policy", .name = "uid", .type = &config_type_uids },
 	{ .section = "policy", .name = "gid", .type = &config_type_gids },
-	{ .section = "policy", .name = "devices", .type = &config_type_globs },
+	{ .section = "policy", .name = "container", .type = &config_type_globs, .offset = POL(containers) },
+	{ .section = "policy", .name = "pod", .type = &config_type_globs, .offset = POL(pods) },
+	{ .section = "policy", .name = "network", .type = &config_type_globs, .offset = POL(networks) },
+	{ .section = "policy", .name = "devices", .type = &config_type_globs, .offset = POL(devices) },
 	BOOL("policy", "allow", POL(deny), 1, "yes"),
 	NUMBER("policy", "bonds_per_client", POL(bonds_per_client), 0, UINT32_MAX, "0"),
 	NUMBER("policy", "bonds_per_uid", POL(bonds_per_uid), 0, UINT32_MAX, "0"),
+	NUMBER("policy", "bonds_per_container", POL(bonds_per_container), 0, UINT32_MAX, "0"),
+	NUMBER("policy", "connections_per_container", POL(connections_per_container), 0, UINT32_MAX, "0"),
+	NUMBER("policy", "requests_per_second_per_container", POL(requests_per_second_per_container), 0,
+	       UINT32_MAX, "0"),
+	TIME("policy", "drain_deadline", POL(drain_deadline_ms), 0, DAY_MS, "0"),
 	{ .section = NULL },
 };
 

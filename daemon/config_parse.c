@@ -11,57 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <grp.h>
 #include <ini.h>
 
 #include "config_private.h"
 
 #define ERRORS_MAX 100u
-
-struct origin {
-	unsigned file, line;
-};
-
-/* A section, known by what it configures: [daemon] of two files is one of these, and so is [device "a"]. */
-struct section {
-	const char *kind; /* of config_keys; NULL: an unknown one, whose keys are passed over */
-	size_t index;	  /* into config->devices or ->policies */
-	struct origin at;
-};
-
-/* Where a key was set last. */
-struct setting {
-	size_t section;
-	const struct config_key *key;
-	struct origin at;
-};
-
-struct config_parser {
-	struct config *config;
-	struct config_errors *errors;
-	bool trusted; /* text made by config_to_text(): no look-ups on this machine */
-	int r;	      /* -ENOMEM: nothing more is done */
-
-	char **files;
-	size_t n_files;
-	struct section *sections;
-	size_t n_sections;
-	struct setting *settings;
-	size_t n_settings;
-
-	/* the file being read */
-	const char *text;
-	size_t left;
-	unsigned line;
-	size_t section; /* n_sections: none yet */
-	bool in_section, in_key, any_section;
-	bool continuing; /* this line goes on with the key before */
-
-	/* the key whose value may still go on in the next line */
-	const struct config_key *key;
-	char *value;
-	struct origin key_at;
-};
 
 void config_error(struct config_errors *errors, const char *file, unsigned line, const char *fmt, ...)
 {
@@ -97,8 +51,6 @@ void config_error(struct config_errors *errors, const char *file, unsigned line,
 	errors->lines = more;
 	errors->lines[errors->n++] = full;
 }
-
-#define mistake(p, at, ...) config_error((p)->errors, (p)->files[(at).file], (at).line, __VA_ARGS__)
 
 static struct origin here(const struct config_parser *p)
 {
@@ -235,9 +187,8 @@ static bool enter_section(struct config_parser *p, const char *kind, const char 
 /* line begins with '['. True: the keys that follow belong somewhere. */
 static bool read_section(struct config_parser *p, char *line)
 {
-	static const char *const plain[] = { "daemon", "limits", "drain", "sim" }, *const named[] = {
-		"device", "policy"
-	};
+	static const char *const plain[] = { "daemon", "limits", "drain", "containers", "sim" },
+				 *const named[] = { "device", "policy" };
 	char *end = strchr(line, ']'), *kind = line + 1, *name = NULL, *rest;
 	const char *near;
 
@@ -314,7 +265,9 @@ static bool read_section(struct config_parser *p, char *line)
 		mistake(p, here(p), "there is no section [%s]; did you mean [%s]?", kind, near);
 	else
 		mistake(p, here(p),
-			"there is no section [%s]; there are daemon, limits, drain, sim, device and policy",
+			"there is no section [%s]; there are daemon, limits, drain, containers, sim, device "
+			"and "
+			"policy",
 			kind);
 	return false;
 }
@@ -479,7 +432,7 @@ int config_parser_new(struct config_parser **ret, struct config_errors *errors, 
 	p->config = calloc(1, sizeof(*p->config));
 	if (!p->config || config_defaults(p->config, "daemon") < 0 ||
 	    config_defaults(p->config, "limits") < 0 || config_defaults(p->config, "drain") < 0 ||
-	    config_defaults(p->config, "sim") < 0) {
+	    config_defaults(p->config, "containers") < 0 || config_defaults(p->config, "sim") < 0) {
 		config_parser_free(p);
 		return -ENOMEM;
 	}
@@ -526,169 +479,4 @@ int config_parser_feed(struct config_parser *p, const char *file, const char *te
 	ini_parse_stream(read_line, p, got_value, p);
 	flush_key(p);
 	return p->r;
-}
-
-/* Also when its value was a mistake: then that has been said. */
-static bool is_set(const struct config_parser *p, size_t section, const char *name)
-{
-	const struct config_key *key = config_key_find(p->sections[section].kind, name);
-
-	for (size_t i = 0; i < p->n_settings; i++) {
-		if (p->settings[i].section == section && p->settings[i].key == key)
-			return true;
-	}
-	return false;
-}
-
-static int set_default(char **field, const char *dir, const char *name)
-{
-	if (*field)
-		return 0;
-	return asprintf(field, "%s/%s", dir, name) < 0 ? (*field = NULL, -ENOMEM) : 0;
-}
-
-/* Where a plain key was set, else the first line of the first file. */
-static struct origin where(const struct config_parser *p, const char *section, const char *name)
-{
-	const struct config_key *key = config_key_find(section, name);
-
-	for (size_t i = p->n_settings; i-- > 0;) {
-		if (p->settings[i].key == key)
-			return p->settings[i].at;
-	}
-	return (struct origin){ 0, 0 };
-}
-
-static void check_path(struct config_parser *p, const char *section, const char *key, const char *path)
-{
-	if (path && *path && *path != '/')
-		mistake(p, where(p, section, key), "%s: '%s' is not an absolute path; begin it with /", key,
-			path);
-	else if (path && strlen(path) > CONFIG_SUN_PATH_MAX)
-		mistake(p, where(p, section, key),
-			"%s: %s is %zu bytes long, and a socket's path may have %u; choose a shorter one",
-			key, path, strlen(path), CONFIG_SUN_PATH_MAX);
-}
-
-static int finish_paths(struct config_parser *p)
-{
-	struct config *c = p->config;
-	int r = 0;
-
-	if (!c->runtime_dir && (!c->socket || !c->admin_socket || !p->trusted)) {
-		const char *xdg = getenv("XDG_RUNTIME_DIR");
-
-		if (geteuid() == 0)
-			r = (c->runtime_dir = strdup("/run/svad")) ? 0 : -ENOMEM;
-		else if (xdg && *xdg == '/')
-			r = set_default(&c->runtime_dir, xdg, "svad");
-		else
-			mistake(p, ((struct origin){ 0, 0 }),
-				"XDG_RUNTIME_DIR is not set, so there is no place for the sockets; set it, "
-				"or runtime_dir in [daemon]");
-	}
-	if (r == 0 && c->runtime_dir) {
-		r = set_default(&c->socket, c->runtime_dir, "svad.sock");
-		if (r == 0)
-			r = set_default(&c->admin_socket, c->runtime_dir, "admin.sock");
-	}
-	if (r < 0)
-		return r;
-	check_path(p, "daemon", "runtime_dir", c->runtime_dir);
-	check_path(p, "daemon", "socket", c->socket);
-	check_path(p, "daemon", "admin_socket", c->admin_socket);
-	check_path(p, "sim", "fault_socket", c->fault_socket);
-	if (c->socket && c->admin_socket && strcmp(c->socket, c->admin_socket) == 0)
-		mistake(p, where(p, "daemon", "admin_socket"),
-			"admin_socket: clients' and administrators' sockets are the same path; "
-			"choose two");
-	return 0;
-}
-
-static void check_group(struct config_parser *p, const char *key, const char *group)
-{
-	if (p->trusted || !group || !*group || isdigit((unsigned char)*group))
-		return;
-	if (!getgrnam(group))
-		mistake(p, where(p, "daemon", key),
-			"%s: there is no group '%s' on this machine; create it with 'groupadd --system %s'",
-			key, group, group);
-}
-
-static int default_devices(struct config_parser *p)
-{
-	struct config *c = p->config;
-	int r;
-
-	c->devices = calloc(2, sizeof(*c->devices));
-	if (!c->devices)
-		return -ENOMEM;
-	for (size_t i = 0; i < 2; i++) {
-		struct config_device *d = &c->devices[i];
-
-		d->name = strdup(i ? "sim1" : "sim0");
-		c->n_devices++;
-		if (!d->name)
-			return -ENOMEM;
-		r = config_defaults(d, "device");
-		if (r < 0)
-			return r;
-	}
-	c->devices[1].stop = STOP_CLEAN;
-	return 0;
-}
-
-int config_parser_finish(struct config_parser *p, struct config **ret)
-{
-	struct config *c = p->config;
-	char *none = NULL;
-	int r = p->r;
-
-	if (r == 0 && p->n_files == 0) {
-		p->files = calloc(1, sizeof(*p->files));
-		none = strdup("built-in defaults");
-		r = p->files && none ? 0 : -ENOMEM;
-		if (r == 0)
-			p->files[p->n_files++] = none;
-		else
-			free(none);
-	}
-	if (r == 0)
-		r = finish_paths(p);
-	if (r < 0)
-		return r;
-	check_group(p, "socket_group", c->socket_group);
-	check_group(p, "admin_socket_group", c->admin_socket_group);
-	if (c->restart_backoff_min_ms > c->restart_backoff_max_ms)
-		mistake(p, where(p, "daemon", "restart_backoff_min_ms"),
-			"restart_backoff_min_ms: %u ms is more than restart_backoff_max_ms, %u ms; make it "
-			"less",
-			c->restart_backoff_min_ms, c->restart_backoff_max_ms);
-	for (size_t i = 0; i < p->n_sections; i++) {
-		const struct config_policy *policy;
-
-		if (strcmp(p->sections[i].kind, "policy") != 0)
-			continue;
-		policy = &c->policies[p->sections[i].index];
-		if (!is_set(p, i, "uid") && !is_set(p, i, "gid"))
-			mistake(p, p->sections[i].at,
-				"[policy \"%s\"] applies to nobody; add uid = or gid =, or uid = * for "
-				"everybody",
-				policy->name);
-		if (!is_set(p, i, "devices"))
-			mistake(p, p->sections[i].at,
-				"[policy \"%s\"] names no device; add devices =, or devices = * for all of "
-				"them",
-				policy->name);
-	}
-	if (c->backend == BACKEND_SIM && c->n_devices == 0 && !p->trusted) {
-		r = default_devices(p);
-		if (r < 0)
-			return r;
-	}
-	if (p->errors->n > 0)
-		return -EINVAL;
-	p->config = NULL;
-	*ret = c;
-	return 0;
 }

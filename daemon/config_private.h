@@ -54,9 +54,56 @@ const struct config_key *config_key_find(const char *section, const char *name);
 const char *config_key_nearest(const char *section, const char *name); /* NULL: nothing is like it */
 const char *config_section_nearest(const char *section);
 int config_defaults(void *object, const char *section); /* 0, -ENOMEM */
+void config_globs_free(struct config_globs *globs);
 bool config_name_ok(const char *name);			/* of devices and policies */
 
-struct config_parser;
+struct origin {
+	unsigned file, line;
+};
+
+/* A section, known by what it configures: [daemon] of two files is one of these, and so is [device "a"]. */
+struct section {
+	const char *kind; /* of config_keys; NULL: an unknown one, whose keys are passed over */
+	size_t index;	  /* into config->devices or ->policies */
+	struct origin at;
+};
+
+/* Where a key was set last. */
+struct setting {
+	size_t section;
+	const struct config_key *key;
+	struct origin at;
+};
+
+struct config_parser {
+	struct config *config;
+	struct config_errors *errors;
+	bool trusted; /* text made by config_to_text(): no look-ups on this machine */
+	int r;	      /* -ENOMEM: nothing more is done */
+
+	char **files;
+	size_t n_files;
+	struct section *sections;
+	size_t n_sections;
+	struct setting *settings;
+	size_t n_settings;
+
+	/* the file being read */
+	const char *text;
+	size_t left;
+	unsigned line;
+	size_t section; /* n_sections: none yet */
+	bool in_section, in_key, any_section;
+	bool continuing; /* this line goes on with the key before */
+
+	/* the key whose value may still go on in the next line */
+	const struct config_key *key;
+	char *value;
+	struct origin key_at;
+};
+
+#define mistake(p, at, ...) config_error((p)->errors, (p)->files[(at).file], (at).line, __VA_ARGS__)
+
 int config_parser_new(struct config_parser **ret, struct config_errors *errors, bool trusted);
 int config_parser_feed(struct config_parser *p, const char *file, const char *text, size_t len);
 /* All files are read: what can only be judged as a whole. Hands the config out when there was no mistake,

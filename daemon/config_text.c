@@ -29,7 +29,7 @@ static void put_keys(FILE *f, const char *section, const void *object)
 
 char *config_to_text(const struct config *c)
 {
-	static const char *const plain[] = { "daemon", "limits", "drain", "sim" };
+	static const char *const plain[] = { "daemon", "limits", "drain", "containers", "sim" };
 	char *text = NULL;
 	size_t n = 0;
 	FILE *f = open_memstream(&text, &n);
@@ -166,6 +166,8 @@ int config_reloadable(const struct config *now, const struct config *next, char 
 	if (!f)
 		return -ENOMEM;
 	r = differ("daemon", NULL, now, next, false, f, &n);
+	if (r == 0)
+		r = differ("containers", NULL, now, next, false, f, &n);
 	if (r == 0)
 		r = differ("sim", NULL, now, next, false, f, &n);
 	if (r == 0 && now->backend == BACKEND_SIM && next->backend == BACKEND_SIM)

@@ -485,63 +485,60 @@ static bool glob_ok(const char *s)
 	return true;
 }
 
-static void free_strings(char **strings, size_t n)
+void config_globs_free(struct config_globs *globs)
 {
-	for (size_t i = 0; i < n; i++)
-		free(strings[i]);
-	free(strings);
+	for (size_t i = 0; i < globs->n; i++)
+		free(globs->items[i]);
+	free(globs->items);
+	*globs = (struct config_globs){ 0 };
 }
 
 static int globs_parse(const struct config_key *key, void *object, const char *value, char **ret_why)
 {
-	struct config_policy *p = object;
-	char *copy = strdup(value), *at = copy, *word, **globs = NULL;
-	size_t n = 0;
+	struct config_globs globs = { 0 };
+	char *copy = strdup(value), *at = copy, *word;
 	int r = copy ? 0 : -ENOMEM;
 
-	(void)key;
 	while (r == 0 && (word = next_word(&at))) {
 		char **more;
 
 		if (strlen(word) > GLOB_MAX_BYTES)
 			r = bad(ret_why,
-				"the pattern '%.20s...' is longer than %u bytes; no device's name is", word,
+				"the pattern '%.20s...' is longer than %u bytes; shorten it with a *", word,
 				GLOB_MAX_BYTES);
 		else if (!glob_ok(word))
 			r = bad(ret_why, "the pattern '%s' opens a [ that is not closed; write [...] or \\[",
 				word);
 		if (r < 0)
 			break;
-		more = reallocarray(globs, n + 1, sizeof(*globs));
+		more = reallocarray(globs.items, globs.n + 1, sizeof(*more));
 		if (more)
-			globs = more;
-		if (!more || !(globs[n] = strdup(word))) {
+			globs.items = more;
+		if (!more || !(more[globs.n] = strdup(word))) {
 			r = -ENOMEM;
 			break;
 		}
-		n++;
+		globs.n++;
 	}
 	free(copy);
-	if (r == 0 && n == 0)
-		r = bad(ret_why, "it is empty; write names or patterns of devices, or * for all of them");
+	if (r == 0 && globs.n == 0)
+		r = bad(ret_why, "it is empty; write names or patterns, or * for all of them");
 	if (r < 0) {
-		free_strings(globs, n);
+		config_globs_free(&globs);
 		return r;
 	}
-	free_strings(p->devices, p->n_devices);
-	p->devices = globs;
-	p->n_devices = n;
+	config_globs_free(field(key, object));
+	*(struct config_globs *)field(key, object) = globs;
 	return 0;
 }
 
 static bool globs_format(const struct config_key *key, const void *object, FILE *f)
 {
-	const struct config_policy *p = object;
+	const struct config_globs *globs = cfield(key, object);
 	int column = 0;
 
-	(void)key;
-	for (size_t i = 0; i < p->n_devices; i++)
-		put_item(f, &column, p->devices[i]);
+	for (size_t i = 0; i < globs->n; i++)
+		put_item(f, &column, globs->items[i]);
 	return column > 0;
 }
 

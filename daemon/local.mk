@@ -8,6 +8,7 @@ libsvad_common_la_SOURCES = \
 	daemon/channel.h \
 	daemon/config.c \
 	daemon/config.h \
+	daemon/config_finish.c \
 	daemon/config_keys.c \
 	daemon/config_parse.c \
 	daemon/config_private.h \

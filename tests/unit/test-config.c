@@ -136,8 +136,8 @@ START_TEST(test_values)
 	ck_assert_uint_eq(C->policies[0].n_uids, 4);
 	ck_assert_uint_eq(C->policies[0].uids[1].last, 6);
 	ck_assert_uint_eq(C->policies[0].uids[3].first, 8);
-	ck_assert_uint_eq(C->policies[0].n_devices, 3);
-	ck_assert_str_eq(C->policies[0].devices[2], "d");
+	ck_assert_uint_eq(C->policies[0].devices.n, 3);
+	ck_assert_str_eq(C->policies[0].devices.items[2], "d");
 	ck_assert(C->policies[0].deny);
 }
 END_TEST
@@ -202,10 +202,83 @@ START_TEST(test_mistakes)
 		{ "[policy \"a\"]\nuid = *\ndevices = sim[0\n", "3: devices: the pattern 'sim[0' opens a [" },
 		{ "[policy \"a\"]\nuid = *\n", "1: [policy \"a\"] names no device" },
 		{ "[policy \"a\"]\ndevices = *\n", "1: [policy \"a\"] applies to nobody" },
+		{ "[policy \"a\"]\ncontainer = web*\n", "1: [policy \"a\"] names no device" },
+		{ "[policy \"a\"]\npod =\ndevices = *\n", "2: pod: it is empty" },
+		{ "[policy \"a\"]\nnetwork = [x\ndevices = *\n", "2: network: the pattern '[x' opens a [" },
+		{ "[policy \"a\"]\nuid = *\ndevices = *\nbonds_per_container = 3\n",
+		  "1: [policy \"a\"] has bonds_per_container and is for clients of the host" },
+		{ "[policy \"a\"]\nuid = *\ndevices = *\nconnections_per_container = 3\n",
+		  "1: [policy \"a\"] has connections_per_container and is" },
+		{ "[policy \"a\"]\nuid = *\ndevices = *\nrequests_per_second_per_container = 3\n",
+		  "1: [policy \"a\"] has requests_per_second_per_container and is" },
+		{ "[policy \"a\"]\nuid = *\ndevices = *\ndrain_deadline = 3\n",
+		  "1: [policy \"a\"] has drain_deadline and is" },
+		{ "[policy \"a\"]\ncontainer = *\ndevices = *\nbonds_per_uid = 3\n",
+		  "1: [policy \"a\"] has bonds_per_uid and is for containers" },
+		{ "[containers]\nunregistered = maybe\n",
+		  "2: unregistered: 'maybe' is not known; write host or refuse" },
+		{ "[containers]\nstate_dir = x\n", "2: state_dir: 'x' is not an absolute path" },
+		{ "[containers]\nsocket_dir = x\n", "2: socket_dir: 'x' is not an absolute path" },
+		{ "[containers]\nreconcile = 25h\n", "2: reconcile: 25h is out of range" },
+		{ "[containers]\nadmin_from_containers = yes\n", "2: there is no key 'admin_from_containers'" },
+		{ "[daemon]\nruntime_dir = /x\n[containers]\nsocket_dir = /x/\n",
+		  "4: socket_dir: /x/ is mounted into containers, and admin_socket is in it" },
+		{ "[daemon]\nruntime_dir = /x\n[containers]\nsocket_dir = /c\nstate_dir = /c/s\n",
+		  "4: socket_dir: /c is mounted into containers, and state_dir is in it" },
+		{ "[limits]\nbonds_per_container = 0\n", "2: bonds_per_container: 0 is out of range" },
 	};
 
 	for (size_t i = 0; i < sizeof(m) / sizeof(m[0]); i++)
 		refuses(m[i].text, m[i].want);
+}
+END_TEST
+
+START_TEST(test_containers)
+{
+	struct config *back = NULL;
+	char *text;
+
+	ck_assert_int_eq(load("[daemon]\nruntime_dir = /x\n"), 0);
+	ck_assert_int_eq(C->unregistered, UNREGISTERED_HOST);
+	ck_assert_str_eq(C->containers_state_dir, "/x/state");
+	ck_assert_str_eq(C->containers_socket_dir, "/x/containers");
+	ck_assert_uint_eq(C->reconcile_ms, 10000);
+	ck_assert_uint_eq(C->bonds_per_container, 4096);
+	ck_assert_uint_eq(C->connections_per_container, 1024);
+	ck_assert_uint_eq(C->requests_per_second_per_container, 20000);
+	ck_assert_uint_eq(C->n_container_policies, 0);
+
+	ck_assert_int_eq(load("[daemon]\nruntime_dir = /x\n[containers]\nunregistered = refuse\nstate_dir = /s\n"
+			      "socket_dir = /d\nreconcile = 0\n[limits]\nbonds_per_container = 5\n"
+			      "[policy \"h\"]\nuid = *\ndevices = *\n"
+			      "[policy \"c\"]\ncontainer = web* db-?\npod = shop/*\nnetwork = net[12]\nuid = 7\n"
+			      "devices = sim0\nbonds_per_client = 2\nbonds_per_container = 3\n"
+			      "connections_per_container = 4\nrequests_per_second_per_container = 6\n"
+			      "drain_deadline = 1s\n"),
+			 0);
+	text = config_to_text(C);
+	ck_assert_msg(config_from_text(text, strlen(text), &back, &E) == 0, "%s", E.n ? E.lines[0] : "");
+	free(text);
+	config_free(C);
+	C = back; /* what the broker sees */
+	ck_assert_int_eq(C->unregistered, UNREGISTERED_REFUSE);
+	ck_assert_str_eq(C->containers_state_dir, "/s");
+	ck_assert_str_eq(C->containers_socket_dir, "/d");
+	ck_assert_uint_eq(C->reconcile_ms, 0);
+	ck_assert_uint_eq(C->bonds_per_container, 5);
+	ck_assert_uint_eq(C->n_policies, 2);
+	ck_assert_uint_eq(C->n_container_policies, 1);
+	ck_assert(!C->policies[0].of_containers);
+	ck_assert(C->policies[1].of_containers);
+	ck_assert_uint_eq(C->policies[1].containers.n, 2);
+	ck_assert_str_eq(C->policies[1].containers.items[1], "db-?");
+	ck_assert_str_eq(C->policies[1].pods.items[0], "shop/*");
+	ck_assert_str_eq(C->policies[1].networks.items[0], "net[12]");
+	ck_assert_uint_eq(C->policies[1].n_uids, 1);
+	ck_assert_uint_eq(C->policies[1].bonds_per_container, 3);
+	ck_assert_uint_eq(C->policies[1].connections_per_container, 4);
+	ck_assert_uint_eq(C->policies[1].requests_per_second_per_container, 6);
+	ck_assert_uint_eq(C->policies[1].drain_deadline_ms, 1000);
 }
 END_TEST
 
@@ -317,6 +390,12 @@ START_TEST(test_reloadable)
 		{ "[daemon]\nuser = nobody\nruntime_dir = /x\n", "user in [daemon]" },
 		{ "[daemon]\nuser = root\nruntime_dir = /y\n", "runtime_dir in [daemon]" },
 		{ "[daemon]\nuser = root\nruntime_dir = /x\nbackend = kmod\n", "backend in [daemon]" },
+		{ "[daemon]\nuser = root\nruntime_dir = /x\n[containers]\nstate_dir = /f\n",
+		  "state_dir in [containers]" },
+		{ "[daemon]\nuser = root\nruntime_dir = /x\n[containers]\nsocket_dir = /f\n",
+		  "socket_dir in [containers]" },
+		{ "[daemon]\nuser = root\nruntime_dir = /x\n[containers]\nunregistered = refuse\nreconcile = 0\n",
+		  NULL },
 		{ "[daemon]\nuser = root\nruntime_dir = /x\n[sim]\nfault_socket = /f\n",
 		  "fault_socket in [sim]" },
 		{ "[daemon]\nuser = root\nruntime_dir = /x\n[device \"sim0\"]\n",
@@ -376,6 +455,7 @@ static Suite *config_suite(void)
 	tcase_add_test(tc, test_defaults);
 	tcase_add_test(tc, test_values);
 	tcase_add_test(tc, test_mistakes);
+	tcase_add_test(tc, test_containers);
 	tcase_add_test(tc, test_all_at_once);
 	tcase_add_test(tc, test_long_lines);
 	tcase_add_test(tc, test_drop_ins);
