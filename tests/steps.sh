@@ -64,7 +64,7 @@ generated() {
 	local f
 
 	if [[ -x $top/configure && -e $top/Makefile.in && -e $top/build-aux/tap-driver.sh ]]; then
-		for f in "$top/configure.ac" "$top"/Makefile.am "$top"/*/local.mk "$top"/tests/vm/*/local.mk; do
+		for f in "$top/configure.ac" "$top"/Makefile.am "$top"/*/local.mk "$top"/tests/*/local.mk "$top"/tests/*/*/local.mk; do
 			[[ $f -nt $top/Makefile.in ]] && break
 			f=
 		done

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Real container runtimes: ./bootstrap check --only containers. The suites need root and packages that the others do not, so they are not
+# in TESTS; tests/run-all runs each of CONTAINER_SUITES.
+
+CONTAINER_SUITES =
+
+EXTRA_DIST += tests/system/containers/lib.sh
+
+if HAVE_CHECK
+if VARIANT_PLAIN
+# Linked statically: it is copied into root file systems that have nothing else.
+check_PROGRAMS += svad-box
+svad_box_SOURCES = tests/system/containers/box.c tests/system/containers/box-raw.c tests/system/containers/box.h
+svad_box_LDADD = libsvaclient.la libsvadproto.la $(PROTOBUF_C_LIBS)
+svad_box_LDFLAGS = $(AM_LDFLAGS) -all-static
+$(svad_box_OBJECTS): $(BUILT_SOURCES)
+endif VARIANT_PLAIN
+endif HAVE_CHECK
+
+print-CONTAINER_SUITES: ; @echo $(CONTAINER_SUITES)
