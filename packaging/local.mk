@@ -35,6 +35,14 @@ dist_doc_DATA = LICENSE NEWS README.md \
 	doc/states.md \
 	doc/vm.md
 
+# For containers: none of it is in force where it is; doc/containers.md says what goes where.
+cniconfdir = $(pkgdatadir)/cni
+dist_cniconf_DATA = \
+	packaging/containers/cni/10-containerd-sva.conflist \
+	packaging/containers/cni/10-crio-sva.conflist \
+	packaging/containers/cni/87-podman-sva.conflist \
+	packaging/containers/cni/90-sva-loopback.conflist
+
 # Fragments get their installed names here, and svad.conf is an administrator's own: an existing one is never overwritten.
 install-data-local:
 	$(MKDIR_P) '$(DESTDIR)$(pkgsysconfdir)/svad.conf.d'
