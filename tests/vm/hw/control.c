@@ -6,25 +6,34 @@
  *
  * faults, all off after `reset`
  *   stop DEV normal|obey          what CMD_STOP does: what it should
- *   stop DEV ignore [MS|forever]  ignored, for so long after it was first seen; a reset of the device still
- * works stop DEV delay MS             the same as ignore MS stop DEV fail                 answered with
- * E_STOP response DEV normal           CMD_RESUME is carried out response DEV lose N           the next N are
- * lost: those stalls are never answered response DEV delay MS         each is carried out MS later late-dma
- * DEV MS [lie]         each transaction takes MS to arrive at the SMMU. A stop waits for it; with `lie` it
- * does not dma-pace DEV US               a pause before each page hold DEV [PAGES]              jobs stop
- * (but can be stopped) after so many more pages of the device release DEV, unhold DEV       and go on vanish
- * DEV, return DEV        registers read as ones, jobs die; as after power-on evtq normal|delay
- * MS|hold|release|late MS the event interrupt comes MS late, is withheld, is given; the record itself is
- * written MS late evtq overflow                 junk into the event queue until a record is discarded evtq
- * junk N                   N records of junk cmdq normal|delay US|error    each command takes US more; the
- * next one is CERROR_ILL ignore-tlbi N, ignore-cfgi N  the next N of these commands have no effect on the
- * caches page-request DEV PASID ADDR   a record in the PRI queue reset                         disarms all,
- * lets go what is held, frees stalls whose answer was lost, forgets violations for the checker clean DEV
- * PASID               svad has called it CLEAN: no access from now on, until the PASID has a new owner audit
- * DEV PASID ADDR LEN      no cached translation of the range may differ from the tables now: ok N, entries
- * looked at answers violations                    ok N [the first one's text]; also `checker`: ok
- * violations=N accesses=N (TEXT) violation I                   ok TEXT stats [DEV]                   ok
- * NAME=VALUE... owner DEV PASID               ok none | ok ttb=X asid=N gen=N live=N off=N stalls=N jobs=N
+ *   stop DEV ignore [MS|forever]  ignored, for so long after it was first seen; a reset of the device still works
+ *   stop DEV delay MS             the same as ignore MS
+ *   stop DEV fail                 answered with E_STOP
+ *   response DEV normal           CMD_RESUME is carried out
+ *   response DEV lose N           the next N are lost: those stalls are never answered
+ *   response DEV delay MS         each is carried out MS later
+ *   late-dma DEV MS [lie]         each transaction takes MS to arrive at the SMMU. A stop waits for it; with `lie` it does not
+ *   dma-pace DEV US               a pause before each page
+ *   hold DEV [PAGES]              jobs stop (but can be stopped) after so many more pages of the device
+ *   release DEV, unhold DEV       and go on
+ *   vanish DEV, return DEV        registers read as ones, jobs die; as after power-on
+ *   evtq normal|delay MS|hold|release
+ *                                 the event interrupt comes MS late, is withheld, is given
+ *   evtq late MS|sync             the record of a fault is written MS late; a stall's only when a CMD_SYNC waits for it
+ *   evtq overflow                 junk into the event queue until a record is discarded
+ *   evtq junk N                   N records of junk
+ *   cmdq normal|delay US|error    each command takes US more; the next one is CERROR_ILL
+ *   ignore-tlbi N, ignore-cfgi N  the next N of these commands have no effect on the caches
+ *   page-request DEV PASID ADDR   a record in the PRI queue
+ *   reset                         disarms all, lets go what is held, frees stalls whose answer was lost, forgets violations
+ * for the checker
+ *   clean DEV PASID               svad has called it CLEAN: no access from now on, until the PASID has a new owner
+ *   audit DEV PASID ADDR LEN      no cached translation of the range may differ from the tables now: ok N, entries looked at
+ * answers
+ *   violations                    ok N [the first one's text]; also `checker`: ok violations=N accesses=N (TEXT)
+ *   violation I                   ok TEXT
+ *   stats [DEV]                   ok NAME=VALUE...
+ *   owner DEV PASID               ok none | ok ttb=X asid=N gen=N live=N off=N stalls=N jobs=N
  *   evtq                          ok prod=X cons=X pending=N irq=on|held
  *   trace on|off                  commands, events, slots into the log
  *   ping                          ok

@@ -146,9 +146,14 @@ bool event_write(struct smmu *s, const struct event *ev)
 
 	if (ev->stall) {
 		/* The stall is in the table already: a late one is written from there. */
-		for (unsigned i = 0; i < s->opt.stall_max; i++)
-			if (s->stalls[i].used && s->stalls[i].stag == ev->stag)
-				s->stalls[i].late = put_late(s, ev);
+		for (unsigned i = 0; i < s->opt.stall_max; i++) {
+			struct stall *st = &s->stalls[i];
+
+			if (!st->used || st->stag != ev->stag)
+				continue;
+			st->until_sync = s->faults.evtq_late_sync;
+			st->late = st->until_sync || put_late(s, ev);
+		}
 		event_stalls_pending(s);
 		return true;
 	}
@@ -169,4 +174,15 @@ void event_stalls_pending(struct smmu *s)
 			return;
 		st->recorded = true;
 	}
+}
+
+void event_sync(struct smmu *s)
+{
+	for (unsigned i = 0; s->n_stalls && i < s->opt.stall_max; i++) {
+		struct stall *st = &s->stalls[i];
+
+		if (st->used && st->until_sync)
+			st->until_sync = st->late = false;
+	}
+	event_stalls_pending(s);
 }

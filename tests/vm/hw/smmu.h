@@ -92,6 +92,7 @@ struct cd {
 struct stall {
 	bool used, recorded; /* recorded: its event is in the queue (or was) */
 	bool late; /* its event is being held back */
+	bool until_sync; /* ... by the fault "evtq late sync" */
 	bool lost; /* the answer was, by injection */
 	uint16_t stag;
 	struct waiter *waiter; /* NULL: an orphan, its device has forgotten it; data is its own then */
@@ -112,7 +113,7 @@ struct smmu_faults { /* injected */
 	bool cmd_error;
 	unsigned ignore_tlbi, ignore_cfgi;
 	unsigned evtq_delay_ms, evtq_late_ms;
-	bool evtq_hold;
+	bool evtq_hold, evtq_late_sync;
 	struct {
 		unsigned lose, delay_ms;
 	} response[CHECKER_SIDS];
@@ -211,6 +212,7 @@ unsigned smmu_audit(struct smmu *s, uint32_t sid, uint32_t ssid, uint64_t va, ui
 /* event.c, with the lock held. */
 bool event_write(struct smmu *s, const struct event *ev); /* false: no room (a stall is written later; any other is lost) */
 void event_stalls_pending(struct smmu *s); /* writes events of stalls that found no room */
+void event_sync(struct smmu *s); /* what is held back until a CMD_SYNC is written */
 void event_irq(struct smmu *s);
 unsigned event_unread(struct smmu *s);
 

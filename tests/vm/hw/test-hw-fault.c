@@ -728,6 +728,30 @@ START_TEST(record_late)
 }
 END_TEST
 
+START_TEST(record_until_sync)
+{
+	struct access a = access_of(2, true, WORLD_SSID), b;
+	char buf[200];
+
+	b = faulty(0, CD_S | CD_R | CD_A);
+	control_execute(&w->hw, "evtq late sync", buf, sizeof(buf), NULL);
+	smmu_access(w->smmu, &a);
+	ck_assert_uint_eq(event_unread(w->smmu), 1); /* no stall: at once */
+	b.waiter = waiter();
+	ck_assert_int_eq(smmu_access(w->smmu, &b), ACCESS_STALLED);
+	world_run(w);
+	ck_assert_uint_eq(world_command(w, CMD_TLBI_NH_ALL, 0), CERROR_NONE);
+	ck_assert_uint_eq(event_unread(w->smmu), 1);
+	world_sync(w);
+	ck_assert_uint_eq(event_unread(w->smmu), 2);
+	b.waiter = waiter();
+	ck_assert_int_eq(smmu_access(w->smmu, &b), ACCESS_STALLED);
+	ck_assert_uint_eq(event_unread(w->smmu), 2);
+	control_execute(&w->hw, "evtq normal", buf, sizeof(buf), NULL);
+	ck_assert_uint_eq(event_unread(w->smmu), 3);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("hw-fault");
@@ -784,6 +808,7 @@ static Suite *suite(void)
 	tcase_add_test(tc, event_queue_nowhere);
 	tcase_add_test(tc, interrupt_held);
 	tcase_add_test(tc, record_late);
+	tcase_add_test(tc, record_until_sync);
 	suite_add_tcase(s, tc);
 	return s;
 }
