@@ -4,6 +4,10 @@
 
 lib_LTLIBRARIES += libsvaclient.la
 libsvaclient_la_SOURCES = \
+	client/lib/admin.c \
+	client/lib/admin_calls.c \
+	client/lib/admin_internal.h \
+	client/lib/admin_remove.c \
 	client/lib/bind.c \
 	client/lib/bond.c \
 	client/lib/call.c \
@@ -24,7 +28,7 @@ libsvaclient_la_LIBADD = libsvadproto.la $(PROTOBUF_C_LIBS)
 # current:revision:age. A new function: current+1:0:age+1. Anything removed or changed: never, in SVACLIENT_1.
 libsvaclient_la_LDFLAGS = \
 	-pthread $(VARIANT_LDFLAGS) \
-	-version-info 1:0:0 \
+	-version-info 2:0:1 \
 	-Wl,-z,nodelete \
 	-Wl,--version-script=$(top_srcdir)/client/lib/libsvaclient.map
 EXTRA_libsvaclient_la_DEPENDENCIES = client/lib/libsvaclient.map

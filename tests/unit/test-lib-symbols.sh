@@ -26,15 +26,20 @@ result() { # STATUS NUMBER TEXT
 failed=0
 
 # A function is declared at the start of a line: type, name, parenthesis. Typedefs are not.
-cat "$src"/client/lib/sva/sva.h "$src"/client/lib/sva/queue.h | grep -v '^typedef' |
+cat "$src"/client/lib/sva/sva.h "$src"/client/lib/sva/queue.h "$src"/client/lib/sva/admin.h | grep -v '^typedef' |
 	grep -oE '^[a-z].*[ *](sva_[a-z0-9_]+)\(' | grep -oE 'sva_[a-z0-9_]+\(' | tr -d '(' | sort -u >"$work/declared"
 nm -D --defined-only "$lib" | awk '$2 == "T" { sub(/@.*/, "", $3); print $3 }' | sort -u >"$work/exported"
 diff "$work/declared" "$work/exported" | sed 's/^/# /'
 cmp -s "$work/declared" "$work/exported"
 result $? 1 "exported is what the headers declare ($(wc -l <"$work/exported") functions)"
 
-nm -D --defined-only --with-symbol-versions "$lib" | awk '$2 == "T" && $3 !~ /@@SVACLIENT_1$/ { print "# " $3; bad = 1 } END { exit bad }'
-result $? 2 "every function has version SVACLIENT_1"
+# What <sva/admin.h> declares came with SVACLIENT_1.1.
+nm -D --defined-only --with-symbol-versions "$lib" | awk '
+	$2 != "T" { next }
+	{ want = $3 ~ /^sva_(admin|netns)_/ ? "SVACLIENT_1.1" : "SVACLIENT_1"; split($3, a, "@@") }
+	a[2] != want { print "# " $3; bad = 1 }
+	END { exit bad }'
+result $? 2 "every function has the version that it came with"
 
 if [ -e "$archive" ]; then
 	nm --defined-only "$archive" 2>/dev/null | awk '$2 == "T" { print $3 }' | sort -u >"$work/static"
