@@ -52,12 +52,20 @@ vm_hw_LDADD = libvmhw.la
 if HAVE_CHECK
 
 check_LTLIBRARIES += libvmhwtest.la
-libvmhwtest_la_SOURCES = tests/vm/hw/world.c tests/vm/hw/world.h
+libvmhwtest_la_SOURCES = \
+	tests/vm/hw/accel-fixture.c \
+	tests/vm/hw/accel-fixture.h \
+	tests/vm/hw/fault-fixture.c \
+	tests/vm/hw/fault-fixture.h \
+	tests/vm/hw/fixture.c \
+	tests/vm/hw/fixture.h \
+	tests/vm/hw/world.c \
+	tests/vm/hw/world.h
 libvmhwtest_la_CPPFLAGS = $(TEST_CPPFLAGS)
 libvmhwtest_la_CFLAGS = $(TEST_CFLAGS)
 libvmhwtest_la_LIBADD = libvmhw.la
 
-HW_TESTS = test-hw-accel test-hw-checker test-hw-cmd test-hw-fault test-hw-threads test-hw-walk
+HW_TESTS = test-hw-accel test-hw-checker test-hw-cmd test-hw-fault test-hw-stall test-hw-stop test-hw-threads test-hw-walk
 
 test_hw_accel_SOURCES = tests/vm/hw/test-hw-accel.c
 test_hw_accel_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -75,6 +83,14 @@ test_hw_fault_SOURCES = tests/vm/hw/test-hw-fault.c
 test_hw_fault_CPPFLAGS = $(TEST_CPPFLAGS)
 test_hw_fault_CFLAGS = $(TEST_CFLAGS)
 test_hw_fault_LDADD = libvmhwtest.la $(TEST_LIBS)
+test_hw_stall_SOURCES = tests/vm/hw/test-hw-stall.c
+test_hw_stall_CPPFLAGS = $(TEST_CPPFLAGS)
+test_hw_stall_CFLAGS = $(TEST_CFLAGS)
+test_hw_stall_LDADD = libvmhwtest.la $(TEST_LIBS)
+test_hw_stop_SOURCES = tests/vm/hw/test-hw-stop.c
+test_hw_stop_CPPFLAGS = $(TEST_CPPFLAGS)
+test_hw_stop_CFLAGS = $(TEST_CFLAGS)
+test_hw_stop_LDADD = libvmhwtest.la $(TEST_LIBS)
 test_hw_threads_SOURCES = tests/vm/hw/test-hw-threads.c
 test_hw_threads_CPPFLAGS = $(TEST_CPPFLAGS)
 test_hw_threads_CFLAGS = $(TEST_CFLAGS)

@@ -4,37 +4,22 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "control.h"
+#include "fixture.h"
 #include "irq.h"
 #include "tap.h"
-#include "world.h"
 
 #define VA UINT64_C(0x500000000000)
 #define PA UINT64_C(0x60000000)
 
-static struct world *w;
-static struct space sp, next;
-static char answer[CONTROL_LINE];
+static struct space next;
 
 static void setup(void)
 {
-	w = world_new(NULL);
-	sp = world_space(w, 12, 16, WORLD_ASID);
+	fixture_world(NULL);
 	next = world_space(w, 12, 16, WORLD_ASID + 1);
 	world_map(w, &sp, VA, PA, 3);
 	world_map(w, &next, VA, PA + 4096, 3);
 	world_cd_set(w, WORLD_SSID, &sp, CD_S | CD_R | CD_A);
-}
-
-static void teardown(void)
-{
-	world_free(w);
-}
-
-static const char *ask(const char *line)
-{
-	control_execute(&w->hw, line, answer, sizeof(answer), NULL);
-	return answer;
 }
 
 /* This many, and the first says so. */
@@ -381,10 +366,8 @@ END_TEST
 static Suite *suite(void)
 {
 	Suite *s = suite_create("hw-checker");
-	TCase *tc = tcase_create("checker");
+	TCase *tc = group(s, "checker", setup, fixture_free);
 
-	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, silent);
 	tcase_add_test(tc, reused_with_stall);
 	tcase_add_test(tc, reused_with_job);
@@ -398,14 +381,10 @@ static Suite *suite(void)
 	tcase_add_test(tc, same_asid);
 	tcase_add_test(tc, resume_of_nothing);
 	tcase_add_test(tc, many_violations);
-	suite_add_tcase(s, tc);
-	tc = tcase_create("control");
-	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, setup, teardown);
+	tc = group(s, "control", setup, fixture_free);
 	tcase_add_test(tc, requests_refused);
 	tcase_add_test(tc, requests_taken);
 	tcase_add_test(tc, gic_path);
-	suite_add_tcase(s, tc);
 	return s;
 }
 

@@ -2,27 +2,17 @@
 /* Registers, the command queue, each command: what it takes out of the caches and what it leaves in them. */
 #include <string.h>
 
-#include "control.h"
+#include "fixture.h"
 #include "tap.h"
-#include "world.h"
 
 #define VA UINT64_C(0x500000000000)
 #define PA UINT64_C(0x60000000)
 
-static struct world *w;
-static struct space sp;
-
 static void setup(void)
 {
-	w = world_new(NULL);
-	sp = world_space(w, 12, 16, WORLD_ASID);
+	fixture_world(NULL);
 	world_map(w, &sp, VA, PA, 3);
 	world_cd_set(w, WORLD_SSID, &sp, CD_R | CD_A);
-}
-
-static void teardown(void)
-{
-	world_free(w);
 }
 
 /* ---- registers --------------------------------------------------------------------------------------------
@@ -489,18 +479,13 @@ END_TEST
 static Suite *suite(void)
 {
 	Suite *s = suite_create("hw-cmd");
-	TCase *tc = tcase_create("register");
+	TCase *tc = group(s, "register", setup, fixture_free);
 
-	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, identification);
 	tcase_add_test(tc, without_ats);
 	tcase_add_test(tc, acknowledged);
 	tcase_add_test(tc, restarted);
-	suite_add_tcase(s, tc);
-	tc = tcase_create("queue");
-	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, setup, teardown);
+	tc = group(s, "queue", setup, fixture_free);
 	tcase_add_test(tc, queue_wrap);
 	tcase_add_test(tc, queue_filled);
 	tcase_add_test(tc, queue_arithmetic);
@@ -510,10 +495,7 @@ static Suite *suite(void)
 	tcase_add_test(tc, injected_error);
 	tcase_add_test(tc, second_error);
 	tcase_add_test(tc, command_while_off);
-	suite_add_tcase(s, tc);
-	tc = tcase_create("tlb");
-	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, setup, teardown);
+	tc = group(s, "tlb", setup, fixture_free);
 	tcase_add_loop_test(tc, tlbi, 0, 14);
 	tcase_add_test(tc, tlbi_global);
 	tcase_add_loop_test(tc, tlbi_in_block, 0, 3);
@@ -521,21 +503,14 @@ static Suite *suite(void)
 	tcase_add_test(tc, tlb_permission);
 	tcase_add_test(tc, tlb_asids);
 	tcase_add_test(tc, tlb_capacity);
-	suite_add_tcase(s, tc);
-	tc = tcase_create("config");
-	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, setup, teardown);
+	tc = group(s, "config", setup, fixture_free);
 	tcase_add_loop_test(tc, cfgi_cd, 0, 12);
 	tcase_add_test(tc, cfgi_ste);
 	tcase_add_test(tc, invalid_not_kept);
-	suite_add_tcase(s, tc);
-	tc = tcase_create("ats");
-	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, setup, teardown);
+	tc = group(s, "ats", setup, fixture_free);
 	tcase_add_loop_test(tc, atc, 0, 9);
 	tcase_add_test(tc, no_atc_without_eats);
 	tcase_add_test(tc, pri);
-	suite_add_tcase(s, tc);
 	return s;
 }
 
