@@ -42,6 +42,26 @@ dist_cniconf_DATA = \
 	packaging/containers/cni/10-crio-sva.conflist \
 	packaging/containers/cni/87-podman-sva.conflist \
 	packaging/containers/cni/90-sva-loopback.conflist
+kubernetesdir = $(pkgdatadir)/kubernetes
+dist_kubernetes_DATA = \
+	packaging/containers/kubernetes/kustomization.yaml \
+	packaging/containers/kubernetes/pod.yaml \
+	packaging/containers/kubernetes/svad.yaml \
+	packaging/containers/kubernetes/uninstall.yaml
+kuberneteskmoddir = $(kubernetesdir)/kmod
+dist_kuberneteskmod_DATA = \
+	packaging/containers/kubernetes/kmod/config.yaml \
+	packaging/containers/kubernetes/kmod/daemonset.yaml \
+	packaging/containers/kubernetes/kmod/kustomization.yaml
+EXTRA_DIST += \
+	packaging/containers/image/Containerfile \
+	packaging/containers/image/build
+
+# On a node of a cluster: puts the plugin there and into the network's chain.
+pkglibexec_PROGRAMS += svad-cni-install
+svad_cni_install_SOURCES = packaging/containers/cni-install.c
+svad_cni_install_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+svad_cni_install_LDADD = $(JANSSON_LIBS)
 
 # Fragments get their installed names here, and svad.conf is an administrator's own: an existing one is never overwritten.
 install-data-local:

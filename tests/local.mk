@@ -20,6 +20,7 @@ AM_TESTS_ENVIRONMENT = \
 EXTRA_DIST += \
 	tests/system/demo.sh \
 	tests/doc-examples.sh \
+	tests/manifests.py \
 	tests/mutations.list \
 	tests/mutations.sh \
 	tests/packaging.sh \
