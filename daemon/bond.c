@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "client.h"
+#include "container.h"
 #include "device.h"
 #include "events.h"
 #include "log.h"
@@ -74,6 +75,7 @@ static void bond_report(struct drain *d)
 	case SVAB_PASID_BOUND:
 		break;
 	}
+	container_bond_state(bond);
 }
 
 static void bond_free(struct bond *bond)
@@ -86,6 +88,7 @@ static void bond_free(struct bond *bond)
 	bond->device->bonds--;
 	idmap_remove(&bond->broker->bonds, &bond->node);
 	list_remove(&bond->link);
+	container_bond_freed(bond);
 	drain_deinit(&bond->drain);
 	free(bond);
 }
@@ -119,6 +122,7 @@ int bond_new(struct broker *broker, struct device *device, uint64_t id, uint32_t
 	bond->bound_ns = now_ns();
 	bond->pid = -1;
 	list_init(&bond->holds);
+	list_init(&bond->container_link);
 	drain_init(&bond->drain, &bond_drain_ops, 0);
 	device->bonds++;
 	idmap_insert(&broker->bonds, &bond->node, id);
@@ -153,6 +157,8 @@ void bond_attach(struct bond *bond, struct hold *hold)
 		bond->pid = hold->ctx->client->pid;
 		bond->uid = hold->ctx->client->uid;
 	}
+	if (hold->ctx->client->container)
+		container_bond_added(hold->ctx->client->container, bond);
 }
 
 void bond_event(struct bond *bond, const struct svab_event *event)
@@ -228,4 +234,6 @@ void bond_fill(const struct bond *bond, Svad__V1__Bond *msg, char comm[32])
 		msg->references++;
 	peer_comm(bond->pid, comm, 32);
 	msg->comm = comm;
+	if (bond->container)
+		msg->container = bond->container->name;
 }

@@ -5,6 +5,7 @@
 #include "broker.h"
 #include "drain.h"
 
+struct container;
 struct device;
 struct hold;
 
@@ -15,6 +16,10 @@ struct bond {
 	struct broker *broker;
 	struct device *device;
 	struct drain drain;
+	struct container *container; /* of its first client; a reference, or NULL */
+	struct list container_link; /* container->bond_list */
+	bool counted_live, in_removal, end_named, counted_stuck; /* stuck: among the removal's quarantined */
+	uint32_t end; /* which of container->removal.ends, when named */
 	uint32_t pasid;
 	uint32_t generation;
 	bool counted_draining, counted_quarantined; /* in the broker's two counts */

@@ -15,10 +15,13 @@
 #include "broker_run.h"
 #include "client.h"
 #include "conn.h"
+#include "container.h"
 #include "device.h"
 #include "events.h"
+#include "identify.h"
 #include "listener.h"
 #include "log.h"
+#include "reconcile.h"
 #include "rpc.h"
 
 #define ARENA_SIZE (4u * WIRE_MAX) /* decoded structs are larger than what they were decoded from */
@@ -124,6 +127,8 @@ int broker_configure(struct broker *broker, int fd, uint64_t seq)
 	free(why);
 	config_free(broker->config);
 	broker->config = config;
+	broker->config_generation++;
+	reconcile_configure(broker);
 	log_set_level(config->log_level);
 	if (first && config->backend == BACKEND_KMOD)
 		return backend_kmod_new(&broker->loop, NULL, &broker_backend_handler, broker,
@@ -163,13 +168,27 @@ void broker_reloaded(struct broker *broker, int error, const char *text)
 
 /* ---- listening ---- */
 
-/* Only once the backend's list is known: a client that comes back must find its context. */
+/* Only once the backend's list is known, and of which containers the clients in it are: a client that comes back
+ * must find its context, and whoever removes a container its clients. */
+void broker_maybe_ready(struct broker *broker)
+{
+	if (broker->ready || !broker->synced || identify_listing(broker))
+		return;
+	broker->ready = true;
+	broker_listen(broker);
+	broker_tell(broker, CHAN_READY, 0, NULL, 0);
+}
+
 void broker_listen(struct broker *broker)
 {
 	int r = 0;
 
 	if (!broker->ready || broker->shutting_down || broker->listen_fds[0] < 0)
 		return;
+	broker->host_cookie = identify_host_cookie(broker->listen_fds[0]);
+	if (!broker->host_cookie)
+		log_warning("This kernel does not tell which network namespace a socket is of (Linux 5.14 does): "
+			    "containers cannot be told apart, the host's policy holds for all");
 	r = listener_new(broker, broker->listen_fds[0], CONN_CLIENT, &broker->listen_client);
 	if (r == 0 && broker->listen_fds[1] >= 0)
 		r = listener_new(broker, broker->listen_fds[1], CONN_ADMIN, &broker->listen_admin);
@@ -302,6 +321,7 @@ void broker_tick(uv_timer_t *timer)
 
 	chan_send(broker->chan, CHAN_PING, 0, NULL, 0, NULL, 0);
 	tick_status(broker);
+	identify_tick(broker, now_ns());
 }
 
 /* ---- construction ---- */
@@ -322,6 +342,7 @@ int broker_init(struct broker *broker, int chan)
 		return -ENOMEM;
 	}
 	wire_arena_init(&broker->arena, arena, ARENA_SIZE);
+	identify_init(broker);
 	list_init(&broker->info_waiters);
 	list_init(&broker->probe_waiters);
 	list_init(&broker->client_list);
@@ -335,6 +356,8 @@ int broker_init(struct broker *broker, int chan)
 	r = uv_loop_init(&broker->loop);
 	if (r < 0)
 		return r;
+	if (registry_init(broker) < 0 || reconcile_init(broker) < 0)
+		return -ENOMEM;
 	uv_timer_init(&broker->loop, &broker->tick);
 	uv_timer_init(&broker->loop, &broker->deadline);
 	uv_timer_start(&broker->tick, broker_tick, 0, 1000);
@@ -367,11 +390,14 @@ void broker_deinit(struct broker *broker)
 		client_end(client, SVAB_CAUSE_SHUTDOWN);
 	}
 	device_free_all(broker);
+	registry_stop(broker);
+	reconcile_stop(broker);
 	uv_close((uv_handle_t *)&broker->tick, NULL);
 	uv_close((uv_handle_t *)&broker->deadline, NULL);
 	uv_close((uv_handle_t *)&broker->chan_poll, NULL);
 	uv_run(&broker->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&broker->loop);
+	registry_deinit(broker);
 	idmap_deinit(&broker->users);
 	idmap_deinit(&broker->clients);
 	idmap_deinit(&broker->ctxs);

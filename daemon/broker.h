@@ -18,20 +18,34 @@
 #include "idmap.h"
 #include "list.h"
 
+/* Containers; see container.h. */
+struct registry {
+	struct idmap by_cookie; /* active ones and tombstones */
+	struct idmap by_netns; /* the same, by a hash of dev and inode */
+	struct idmap by_key; /* attachments, those of removed containers too */
+	struct list all; /* by id, forgotten ones too */
+	uint64_t last_id;
+	unsigned n_active, n_tombstones, n_forgotten; /* tombstones: those whose bonds drain too */
+	struct store *store;
+};
+
 struct client;
 struct conn;
 struct listener;
+struct reconcile;
 
 struct counters {
 	uint64_t connections, connections_refused, accept_failures;
 	uint64_t requests, requests_refused, bad_messages, rate_limited;
 	uint64_t grants, bonds, drains, quarantines, quarantines_ended;
 	uint64_t faults, stop_failures, clients_gone, events_sent, events_lost, reloads, logs_lost;
+	uint64_t containers_registered, containers_removed, store_writes, store_failures, store_damaged;
 };
 
 struct broker {
 	uv_loop_t loop;
 	struct config *config;
+	uint64_t config_generation; /* changes with it */
 	struct chan_info info;
 	struct counters counters;
 
@@ -51,6 +65,13 @@ struct broker {
 	struct idmap clients; /* by id */
 	struct idmap ctxs; /* by cookie */
 	struct idmap bonds; /* by id */
+	struct registry registry; /* containers */
+	uint64_t host_cookie; /* of the netns that svad was started in; 0: the kernel does not tell */
+	struct list identifying; /* identify.c's: clients that the supervisor is asked about */
+	struct list strangers; /* of another netns than the host's, and of no container yet */
+	uint64_t last_identification;
+	unsigned n_asked, n_listed; /* unanswered; clients of a listing among those that are asked about */
+	struct reconcile *reconcile;
 	struct list client_list; /* by id, ascending */
 	struct list bond_list; /* by id, ascending */
 	struct list device_list;
@@ -65,6 +86,7 @@ struct broker {
 	bool reloading; /* asked for, and not answered by the supervisor yet */
 	struct conn *reload_conn; /* who asked; NULL: gone meanwhile */
 	uint64_t reload_id;
+	bool synced; /* there has been a listing */
 	bool ready, shutting_down, shutdown_done, ending;
 	uint64_t shutdown_at_ns;
 
@@ -78,6 +100,8 @@ static inline uint64_t now_ns(void)
 	return uv_hrtime(); /* CLOCK_MONOTONIC on Linux */
 }
 
+/* Ready when the listing is known, and of whom it tells. */
+void broker_maybe_ready(struct broker *broker);
 /* Ends what policy no longer lets the client hold. */
 void broker_enforce(struct broker *broker, struct client *client);
 /* Checks whether a shutdown under way has nothing left to wait for. */

@@ -13,7 +13,10 @@
 #include <unistd.h>
 
 #include "broker_run.h"
+#include "container_store.h"
+#include "identify.h"
 #include "log.h"
+#include "reconcile.h"
 #include "rpc.h"
 #include "sandbox.h"
 
@@ -21,7 +24,7 @@ static struct broker broker;
 static int exit_code;
 static uv_work_t threads;
 
-static void handle(const struct chan_hdr *hdr, const char *payload, size_t len, int fds[CHAN_MAX_FDS])
+static void handle(const struct chan_hdr *hdr, char *payload, size_t len, int fds[CHAN_MAX_FDS])
 {
 	int r;
 
@@ -53,6 +56,21 @@ static void handle(const struct chan_hdr *hdr, const char *payload, size_t len, 
 		break;
 	case CHAN_RELOAD_RESULT:
 		broker_reloaded(&broker, (int)hdr->arg, payload);
+		break;
+	case CHAN_IDENTIFIED:
+		identify_answer(&broker, hdr->arg, payload, len);
+		break;
+	case CHAN_NETNS_SCANNED:
+		reconcile_answer(&broker, hdr->arg, payload, len);
+		break;
+	case CHAN_STORED:
+		store_load(&broker, fds[0], payload);
+		break;
+	case CHAN_STORE_ACK:
+		store_acked(&broker, (uint32_t)(hdr->arg >> 32), (int)(hdr->arg & 0x7fffffff));
+		break;
+	case CHAN_NOTE:
+		store_note(&broker, (int64_t)hdr->arg, payload);
 		break;
 	case CHAN_PROBE_RESULT:
 		rpc_probed(&broker, (int)hdr->arg, payload, len);

@@ -23,6 +23,12 @@ enum chan_type {
 	CHAN_LISTEN = 4, /* two fds: listening client socket, listening admin socket */
 	CHAN_RELOAD_RESULT = 5, /* arg: 0 or errno; payload: text; answers CHAN_RELOAD */
 	CHAN_INFO = 6, /* payload: struct chan_info */
+	CHAN_STORED = 8, /* one fd or none: the registry of containers as it was left; payload: the machine's boot id. Before CHAN_LISTEN */
+	CHAN_STORE_ACK = 9, /* arg: sequence number << 32 | errno; answers CHAN_STORE */
+	CHAN_NOTE = 10, /* an attachment that ended while svad could not be told; arg: when (CLOCK_REALTIME, ns); payload: name of the note, network, container
+	                 * id, ifname, a line each */
+	CHAN_IDENTIFIED = 32, /* arg: as asked; payload: struct chan_netns; answers CHAN_IDENTIFY */
+	CHAN_NETNS_SCANNED = 33, /* arg: as asked; payload: struct chan_scanned; answers CHAN_NETNS_SCAN */
 	CHAN_PROBE_RESULT = 7, /* arg: 0 and struct vfio_report as far as it is used, or errno and text; answers every CHAN_PROBE sent so far */
 
 	/* broker, simdev -> supervisor */
@@ -34,6 +40,11 @@ enum chan_type {
 	CHAN_RELOAD = 20, /* an administrator asks to reload */
 	CHAN_CONFIG_ACK = 21, /* arg: sequence number << 32 | errno; payload: text when refused */
 	CHAN_PROBE = 23, /* look at the devices that are bound to vfio */
+	CHAN_STORE = 24, /* one fd: a sealed memfd, the registry of containers to be stored; arg: sequence number */
+	CHAN_STORE_DAMAGED = 25, /* the file that was handed over is to be set aside */
+	CHAN_NOTE_DONE = 26, /* payload: name of a note that is not needed any more */
+	CHAN_IDENTIFY = 34, /* in which network namespace a process is: one fd, its pidfd; arg: a number; payload: its pid, an int32_t */
+	CHAN_NETNS_SCAN = 35, /* which network namespaces are alive: one fd, a sealed memfd of struct chan_scan, each with its path; arg: a number */
 	CHAN_DONE = 22, /* arg: bonds that would not drain; payload: text naming them, a line each */
 };
 
@@ -48,6 +59,28 @@ struct chan_info {
 	uint32_t daemon_uid; /* the uid the supervisor runs as */
 	uint64_t started_ns; /* CLOCK_MONOTONIC */
 };
+
+struct chan_netns {
+	int32_t error; /* 0; ESRCH: the process is gone, or its first thread; EPERM: it cannot be told; other */
+	uint32_t pad;
+	uint64_t dev, inode, cookie; /* cookie 0: not told */
+};
+
+struct chan_scan {
+	uint64_t id; /* the asker's */
+	uint64_t dev, inode, cookie; /* cookie 0: not to be compared */
+	uint32_t path_len; /* bytes of path, which follow; padded to 8. 0: none */
+	int32_t pid; /* a process whose being alive is enough; 0: none */
+};
+#define CHAN_SCAN_MAX (64u << 20) /* bytes of a list */
+#define CHAN_SCAN_PATH_MAX 4095u
+
+struct chan_scanned {
+	int32_t error; /* then nothing is known to be dead */
+	uint32_t n;
+	uint64_t dead[]; /* ids, as many as fit; the next scan finds the others */
+};
+#define CHAN_SCANNED_MAX ((CHAN_MAX - sizeof(struct chan_scanned)) / sizeof(uint64_t))
 
 /* Sends one message; the fds are lent. 0, -EAGAIN when the peer does not read, -EPIPE, other -errno. */
 int chan_send(int fd, enum chan_type type, uint64_t arg, const void *payload, uint32_t len, const int *fds, unsigned n_fds);

@@ -7,8 +7,10 @@
 
 #include "bond.h"
 #include "conn.h"
+#include "container.h"
 #include "device.h"
 #include "events.h"
+#include "identify.h"
 #include "log.h"
 #include "peer.h"
 
@@ -47,6 +49,8 @@ static int client_init(struct broker *broker, uid_t uid, struct client **ret)
 	client->since_ns = now_ns();
 	list_init(&client->ctxs);
 	list_init(&client->link);
+	list_init(&client->container_link);
+	list_init(&client->stranger_link);
 	client->user = user_get(broker, uid);
 	if (!client->user) {
 		free(client);
@@ -118,6 +122,7 @@ int client_new_listed(struct broker *broker, pid_t pid, uid_t uid, gid_t gid, st
 		client->groups_known = peer_proc_groups(pid, &client->groups, &client->n_groups) == 0;
 	}
 	client_register(client);
+	identify_listed(client);
 	*ret = client;
 	return 0;
 }
@@ -134,8 +139,10 @@ void client_maybe_free(struct client *client)
 	if (client->freeing || client->conn || !client->gone || !list_empty(&client->ctxs))
 		return;
 	client->freeing = true;
+	identify_cancel(client);
 	idmap_remove(&client->broker->clients, &client->node);
 	list_remove(&client->link);
+	container_leave(client);
 	user_put(client->user);
 	client->user = NULL;
 	if (client->pidfd >= 0)
@@ -187,40 +194,49 @@ void client_adopt(struct client *to, struct client *from)
 
 			if (bond && bond->client == from->node.id)
 				bond->client = to->node.id;
+			if (bond && to->container)
+				container_bond_added(to->container, bond);
 		}
 	}
-	/* The charge is per uid, and that is the same; what is charged to the client moves with its contexts.
-	 */
 	to->ctx = from->ctx;
 	from->ctx = NULL;
-	to->bonds += from->bonds;
+	/* The uid is the same; the container is, or could not be told yet. */
+	charge_hold(to, (int)from->bonds);
+	charge_hold(from, -(int)from->bonds);
 	to->faults += from->faults;
 	to->errors += from->errors;
-	from->bonds = 0;
 	from->gone = true;
 	from->expected = false;
 	client_maybe_free(from);
 }
 
-void client_policy(struct client *client, const struct device *device, struct policy_verdict *ret)
+void client_subject(struct client *client, struct policy_subject *ret)
 {
-	struct broker *broker = client->broker;
-
 	if (!client->groups_known && client->conn) {
 		/* Without them a policy by group just does not apply. */
 		if (peer_groups(client->conn->fd, &client->groups, &client->n_groups) < 0)
 			client->n_groups = 0;
 		client->groups_known = true;
 	}
-	policy_check(broker->config,
-		     &(struct policy_subject){
-			     .uid = client->uid,
-			     .gid = client->gid,
-			     .groups = client->groups,
-			     .n_groups = client->n_groups,
-			     .daemon_uid = broker->info.daemon_uid,
-		     },
-		     device->info.name, ret);
+	*ret = (struct policy_subject){
+		.uid = client->uid,
+		.gid = client->gid,
+		.groups = client->groups,
+		.n_groups = client->n_groups,
+		.daemon_uid = client->broker->info.daemon_uid,
+	};
+}
+
+void client_policy(struct client *client, const struct device *device, struct policy_verdict *ret)
+{
+	struct policy_subject who;
+
+	if (client->container) {
+		container_check(client->container, client, device, ret);
+		return;
+	}
+	client_subject(client, &who);
+	policy_check(client->broker->config, &who, device->info.name, ret);
 }
 
 unsigned client_draining(const struct client *client, unsigned *ret_quarantined)

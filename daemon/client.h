@@ -15,6 +15,8 @@ struct client {
 	struct list link; /* broker->client_list */
 	struct broker *broker;
 	struct user *user;
+	struct container *container; /* NULL: the host's. Its charges are there then, not with the user */
+	struct list container_link; /* container->clients */
 	struct conn *conn; /* NULL: gone, or expected back */
 	struct ctx *ctx; /* the current one, or NULL */
 	struct list ctxs;
@@ -25,7 +27,12 @@ struct client {
 	gid_t *groups; /* read when first asked for */
 	size_t n_groups;
 	bool groups_known;
-	uint64_t netns_cookie;
+	uint64_t netns_cookie; /* its socket's */
+	struct identification *identification; /* under way, else NULL */
+	struct list stranger_link; /* broker->strangers, or alone */
+	bool netns_known; /* its process's, as the supervisor told: */
+	uint64_t process_dev, process_inode, process_cookie; /* cookie 0: not told */
+	uint64_t cgroup_id; /* for people; 0: not told, or of the host */
 	char program[32];
 
 	int pidfd; /* -1: found in a listing, its process not seen yet */
@@ -73,6 +80,7 @@ void client_expect(struct client *client);
 void client_adopt(struct client *to, struct client *from);
 /* Frees it when nothing is left of it. */
 void client_maybe_free(struct client *client);
+void client_subject(struct client *client, struct policy_subject *ret); /* groups lent */
 void client_policy(struct client *client, const struct device *device, struct policy_verdict *ret);
 unsigned client_draining(const struct client *client, unsigned *ret_quarantined);
 

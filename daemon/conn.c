@@ -12,6 +12,7 @@
 
 #include "../proto/status.h"
 #include "client.h"
+#include "container.h"
 #include "events.h"
 #include "log.h"
 
@@ -27,9 +28,12 @@ static void on_io(uv_poll_t *poll, int status, int events);
 static void conn_poll(struct conn *conn)
 {
 	/* Reading waits for writing: a peer that does not read its replies gets no more of them made. */
-	int events = conn->out_first ? UV_WRITABLE : UV_READABLE;
+	int events = conn->out_first ? UV_WRITABLE : conn->held ? 0 : UV_READABLE;
 
-	uv_poll_start(&conn->io, events, on_io);
+	if (events)
+		uv_poll_start(&conn->io, events, on_io);
+	else
+		uv_poll_stop(&conn->io);
 }
 
 static void out_free_first(struct conn *conn)
@@ -76,13 +80,22 @@ int conn_new(struct broker *broker, int fd, enum conn_kind kind, struct client *
 	list_init(&conn->ops);
 	list_append(&broker->conns, &conn->link);
 	conn->user = user_ref(user);
-	user->connections++;
+	charge_conn(conn, 1);
 	broker->n_conns++;
 	if (client)
 		client->conn = conn;
+	conn->held = client && client->identification;
 	conn_poll(conn);
 	*ret = conn;
 	return 0;
+}
+
+void conn_release(struct conn *conn)
+{
+	if (!conn->held || conn->closing)
+		return;
+	conn->held = false;
+	conn_poll(conn);
 }
 
 void conn_close(struct conn *conn, bool ours)
@@ -106,7 +119,7 @@ void conn_close(struct conn *conn, bool ours)
 	list_remove(&conn->watch_link);
 	list_remove(&conn->link);
 	broker->n_conns--;
-	conn->user->connections--;
+	charge_conn(conn, -1);
 	user_put(conn->user);
 	if (broker->reload_conn == conn)
 		broker->reload_conn = NULL;
@@ -237,6 +250,8 @@ static void conn_status(struct conn *conn, uint64_t id, unsigned code, const cha
 	conn->broker->counters.requests_refused++;
 	if (conn->client)
 		conn->client->errors++;
+	if (conn->container)
+		conn->container->refused++;
 	conn_reply(conn, &reply, -1);
 }
 
@@ -305,27 +320,50 @@ void conn_event(struct conn *conn, const Svad__V1__Event *event)
 
 /* A token bucket kept as the time at which the next request is due: a burst of one second's worth is allowed.
  */
-static bool conn_rate_ok(struct conn *conn)
+static bool rate_ok(uint64_t *tokens_ns, uint32_t per_second)
 {
-	uint64_t now = now_ns(), cost = 1000000000u / conn->broker->config->requests_per_second;
+	uint64_t now = now_ns(), cost = 1000000000u / per_second;
 
-	if (conn->tokens_ns + 1000000000u < now)
-		conn->tokens_ns = now - 1000000000u;
-	if (conn->tokens_ns + cost > now)
+	if (*tokens_ns + 1000000000u < now)
+		*tokens_ns = now - 1000000000u;
+	if (*tokens_ns + cost > now)
 		return false;
-	conn->tokens_ns += cost;
+	*tokens_ns += cost;
 	return true;
 }
 
-static void conn_rate_refuse(struct conn *conn, const void *data, size_t len)
+/* Of all the connections of a container together. */
+static bool container_rate_ok(struct conn *conn, uint32_t *ret_limit)
+{
+	struct policy_limits limits;
+
+	if (!conn->container || !conn->client)
+		return true;
+	container_limits_get(conn->container, conn->client, &limits, NULL);
+	*ret_limit = limits.requests_per_second;
+	return rate_ok(&conn->container->tokens_ns, limits.requests_per_second);
+}
+
+static void conn_rate_refuse(struct conn *conn, uint32_t container_limit, const void *data, size_t len)
 {
 	struct broker *broker = conn->broker;
 	Svad__V1__Request *request;
+	char who[128];
 
 	broker->counters.rate_limited++;
 	wire_arena_reset(&broker->arena);
 	if (wire_decode_request(data, len, &broker->arena, &request) < 0)
 		return;
+	if (container_limit) {
+		conn_limit(conn, request->id, "requests_per_second_per_container", container_limit,
+			   "The %s sends more than %u requests a second on all its connections together, the "
+			   "limit "
+			   "requests_per_second_per_container; send fewer, or raise it in svad.conf or where "
+			   "the "
+			   "container was registered.",
+			   container_describe(conn->container, who, sizeof(who)), container_limit);
+		return;
+	}
 	conn_limit(conn, request->id, "requests_per_second", broker->config->requests_per_second,
 		   "More than %u requests a second on one connection; send fewer, or raise [limits] "
 		   "requests_per_second.",
@@ -338,6 +376,7 @@ static void on_io(uv_poll_t *poll, int status, int events)
 {
 	struct conn *conn = container_of(poll, struct conn, io);
 	struct broker *broker = conn->broker;
+	uint32_t container_limit = 0;
 	struct wire_fds fds;
 	ssize_t n;
 
@@ -369,8 +408,12 @@ static void on_io(uv_poll_t *poll, int status, int events)
 	broker->counters.requests++;
 	if (conn->client)
 		conn->client->requests++;
-	if (!conn_rate_ok(conn))
-		conn_rate_refuse(conn, broker->rx, (size_t)n);
+	if (conn->container)
+		conn->container->requests++;
+	if (!rate_ok(&conn->tokens_ns, broker->config->requests_per_second))
+		conn_rate_refuse(conn, 0, broker->rx, (size_t)n);
+	else if (!container_rate_ok(conn, &container_limit))
+		conn_rate_refuse(conn, container_limit, broker->rx, (size_t)n);
 	else
 		rpc_handle(conn, broker->rx, (size_t)n, &fds);
 	wire_fds_close(&fds);

@@ -16,10 +16,12 @@ struct conn {
 	struct list ops; /* requests in flight */
 	struct broker *broker;
 	struct client *client; /* CONN_CLIENT */
-	struct user *user; /* charged */
+	struct user *user; /* charged, unless ... */
+	struct container *container; /* ... this is; a reference */
 	int fd;
 	enum conn_kind kind;
 	bool hello, subscribed, closing;
+	bool held; /* not read from until it is known whose it is (identify.h) */
 	bool broken; /* a reply could not be queued: to be closed in its next turn */
 	unsigned in_flight;
 	struct out *out_first, **out_last;
@@ -40,6 +42,9 @@ struct op {
 int conn_new(struct broker *broker, int fd, enum conn_kind kind, struct client *client, struct user *user, struct conn **ret);
 /* ours: our decision (limit, misbehaviour), not the peer's: its client may come back. */
 void conn_close(struct conn *conn, bool ours);
+
+/* Its client is known: reading begins. */
+void conn_release(struct conn *conn);
 
 int op_init(struct op *op, struct conn *conn, uint64_t id, void (*cancel)(struct op *op)); /* -EDQUOT: too many in flight */
 void op_done(struct op *op); /* off the connection's list; freeing is the caller's */

@@ -4,6 +4,7 @@
 
 #include "bond.h"
 #include "client.h"
+#include "container.h"
 #include "device.h"
 #include "log.h"
 
@@ -72,8 +73,7 @@ int hold_new(struct ctx *ctx, struct device *device, uint64_t grant, struct hold
 	hold->generation = ctx->client->broker->generation;
 	list_init(&hold->bond_link);
 	list_append(&ctx->holds, &hold->link);
-	ctx->client->bonds++;
-	ctx->client->user->bonds++;
+	charge_hold(ctx->client, 1);
 	device->holds++;
 	*ret = hold;
 	return 0;
@@ -81,8 +81,7 @@ int hold_new(struct ctx *ctx, struct device *device, uint64_t grant, struct hold
 
 void hold_free(struct hold *hold)
 {
-	hold->ctx->client->bonds--;
-	hold->ctx->client->user->bonds--;
+	charge_hold(hold->ctx->client, -1);
 	hold->device->holds--;
 	list_remove(&hold->bond_link);
 	list_remove(&hold->link);

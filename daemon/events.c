@@ -4,6 +4,7 @@
 #include "bond.h"
 #include "client.h"
 #include "conn.h"
+#include "container.h"
 #include "device.h"
 
 static void event_watchers(struct broker *broker, const Svad__V1__Event *event)
@@ -38,6 +39,8 @@ static void event_fill_bond(const struct bond *bond, Svad__V1__Event *event)
 	event->pasid = bond->pasid;
 	event->state = (Svad__V1__PasidState)bond->drain.state;
 	event->cause = (Svad__V1__Cause)bond->drain.cause;
+	if (bond->container)
+		event->container = bond->container->name;
 }
 
 void event_bond(struct bond *bond, Svad__V1__EventKind kind, uint64_t time_ns, uint64_t duration_ns)
@@ -100,7 +103,20 @@ void event_client(struct client *client, Svad__V1__EventKind kind, const char *t
 	event.pid = client->pid;
 	event.uid = client->uid;
 	event.text = (char *)(uintptr_t)text;
+	if (client->container)
+		event.container = client->container->name;
 	event_watchers(client->broker, &event);
+}
+
+void event_container(struct container *container, Svad__V1__EventKind kind, const char *text)
+{
+	Svad__V1__Event event = SVAD__V1__EVENT__INIT;
+
+	event.kind = kind;
+	event.monotonic_ns = now_ns();
+	event.container = container->name;
+	event.text = (char *)(uintptr_t)text;
+	event_watchers(container->broker, &event);
 }
 
 void event_broker(struct broker *broker, Svad__V1__EventKind kind, const char *text)

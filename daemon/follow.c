@@ -5,8 +5,10 @@
 #include "bond.h"
 #include "broker_run.h"
 #include "client.h"
+#include "container.h"
 #include "device.h"
 #include "events.h"
+#include "identify.h"
 #include "log.h"
 #include "rpc.h"
 
@@ -167,6 +169,8 @@ static void follow_synced(void *userdata)
 		}
 		if (client->expected && (list_empty(&client->ctxs) || client->pidfd < 0))
 			client_end(client, SVAB_CAUSE_CLIENT_GONE);
+		else if (client->expected && identify_pending(client))
+			continue; /* which settings are its own is not known yet */
 		else if (client->expected)
 			broker_enforce(broker,
 				       client); /* the settings may have changed while there was no broker */
@@ -177,11 +181,8 @@ static void follow_synced(void *userdata)
 		broker_revoke_all(broker); /* those that the listing has brought */
 	rpc_figures_ready(broker, NULL);
 	event_broker(broker, SVAD__V1__EVENT_KIND__EVENT_BACKEND_UP, "");
-	if (!broker->ready) {
-		broker->ready = true;
-		broker_listen(broker);
-		broker_tell(broker, CHAN_READY, 0, NULL, 0);
-	}
+	broker->synced = true;
+	broker_maybe_ready(broker);
 	broker_maybe_done(broker);
 }
 
@@ -231,16 +232,20 @@ static void on_unref(struct broker *broker, const struct svab_event *event)
 static void on_ctx_gone(struct broker *broker, const struct svab_event *event)
 {
 	struct ctx *ctx = ctx_find(broker, event->cookie);
+	struct container *container;
 	struct client *client;
 
 	if (!ctx)
 		return;
 	client = ctx->client;
+	container = client->container ? container_ref(client->container) : NULL;
 	ctx_free(ctx);
 	if (client->expected && list_empty(&client->ctxs))
 		client_end(client, SVAB_CAUSE_CLIENT_GONE);
 	else
 		client_maybe_free(client);
+	container_ctx_gone(container);
+	container_put(container);
 	broker_maybe_done(broker);
 }
 
@@ -258,6 +263,8 @@ static void on_fault(struct broker *broker, const struct svab_event *event)
 	bond->faults++;
 	list_for_each(pos, &bond->holds)
 		container_of(pos, struct hold, bond_link)->ctx->client->faults++;
+	if (bond->container)
+		bond->container->faults++;
 	event_fault(bond, event);
 }
 

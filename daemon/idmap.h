@@ -23,7 +23,7 @@ struct idmap {
 int idmap_init(struct idmap *map); /* 0 or -ENOMEM */
 void idmap_deinit(struct idmap *map); /* must be empty, or its objects must outlive nothing: nodes are not touched */
 
-/* The id must not be in the map. */
+/* An id that is in the map already: idmap_find() returns any of its nodes, and the others are among those that follow it by next. */
 void idmap_insert(struct idmap *map, struct idmap_node *node, uint64_t id);
 struct idmap_node *idmap_find(const struct idmap *map, uint64_t id);
 bool idmap_remove(struct idmap *map, struct idmap_node *node); /* false: it was not in */

@@ -11,6 +11,8 @@
 
 #include "../proto/status.h"
 #include "client.h"
+#include "container.h"
+#include "identify.h"
 #include "log.h"
 #include "peer.h"
 #include "user.h"
@@ -37,20 +39,21 @@ static int spare_open(void)
 }
 
 /* Says why and goes. Reply id 0: nothing was asked yet. */
-static void refuse(struct broker *broker, int fd, const char *limit, uint64_t value, const char *fmt, ...)
-	__attribute__((format(printf, 5, 6)));
-static void refuse(struct broker *broker, int fd, const char *limit, uint64_t value, const char *fmt, ...)
+static void refuse(struct broker *broker, int fd, unsigned code, const char *limit, uint64_t value,
+		   const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+static void refuse(struct broker *broker, int fd, unsigned code, const char *limit, uint64_t value,
+		   const char *fmt, ...)
 {
 	Svad__V1__Reply reply = SVAD__V1__REPLY__INIT;
 	Svad__V1__Status status = SVAD__V1__STATUS__INIT;
-	char text[256];
+	char text[384];
 	ssize_t len;
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	status.code = limit ? SVAD_RESOURCE_EXHAUSTED : SVAD_UNAVAILABLE;
+	status.code = code;
 	status.message = text;
 	if (limit) {
 		status.limit_name = (char *)(uintptr_t)limit;
@@ -63,7 +66,7 @@ static void refuse(struct broker *broker, int fd, const char *limit, uint64_t va
 	close(fd);
 }
 
-static void log_limit(struct broker *broker, uid_t uid, const char *text)
+static void log_refusal(struct broker *broker, const char *msg_id, const struct peer *peer, const char *text)
 {
 	static uint64_t last_ns;
 	uint64_t now = now_ns();
@@ -72,13 +75,95 @@ static void log_limit(struct broker *broker, uid_t uid, const char *text)
 	if (last_ns && now - last_ns < 1000000000u)
 		return; /* a line a second tells enough; the counter has the rest */
 	last_ns = now;
-	log_write(LOG_WARNING, SVAD_MSG_LIMIT, "Refused a connection of uid %u: %s", (unsigned)uid, text);
+	log_write(LOG_WARNING, msg_id, "Refused a connection of pid %d, uid %u: %s", (int)peer->pid,
+		  (unsigned)peer->uid, text);
+}
+
+static bool is_foreign(const struct broker *broker, const struct peer *peer)
+{
+	return broker->host_cookie && peer->netns_cookie != broker->host_cookie;
+}
+
+/* A container's root has uid 0 too: administrators are of the host. True: refused. */
+static bool admin_refused(struct broker *broker, int fd, const struct peer *peer)
+{
+	if (!is_foreign(broker, peer))
+		return false;
+	log_refusal(broker, SVAD_MSG_NETNS, peer,
+		    "it is of another network namespace, and would be an administrator");
+	refuse(broker, fd, SVAD_PERMISSION_DENIED, NULL, 0,
+	       "Administrators are of svad's own network namespace, and this process's socket is of another: "
+	       "connect from the host.");
+	return true;
+}
+
+/* Of a host's client: charged to its uid. True: refused. */
+static bool uid_refused(struct broker *broker, int fd, const struct peer *peer, const struct user *user)
+{
+	uint32_t limit = broker->config->connections_per_uid;
+
+	if (user->connections < limit)
+		return false;
+	log_refusal(broker, SVAD_MSG_LIMIT, peer, "its uid has connections_per_uid connections");
+	refuse(broker, fd, SVAD_RESOURCE_EXHAUSTED, "connections_per_uid", limit,
+	       "uid %u has %u connections, the limit connections_per_uid is %u.", (unsigned)peer->uid,
+	       user->connections, limit);
+	return true;
+}
+
+/* Of a socket of another netns: of a container that is there, or of none. True: refused. */
+static bool foreign_refused(struct broker *broker, int fd, const struct peer *peer, struct container *c,
+			    const struct user *user)
+{
+	struct policy_limits limits;
+	char text[256], who[128];
+
+	if (!c && broker->config->unregistered == UNREGISTERED_REFUSE) {
+		log_refusal(broker, SVAD_MSG_NETNS, peer,
+			    "its network namespace is of no registered container, and [containers] "
+			    "unregistered = "
+			    "refuse");
+		refuse(broker, fd, SVAD_PERMISSION_DENIED, NULL, 0,
+		       "This process's network namespace (cookie %llu) is of no registered container, and "
+		       "svad.conf "
+		       "has unregistered = refuse: register it by the sva CNI plugin or svadctl container "
+		       "register.",
+		       (unsigned long long)peer->netns_cookie);
+		return true;
+	}
+	if (!c)
+		return uid_refused(broker, fd, peer, user);
+	container_describe(c, who, sizeof(who));
+	if (c->state != SVAD__V1__CONTAINER_STATE__CONTAINER_ACTIVE) {
+		c->refused++;
+		snprintf(text, sizeof(text), "its %s was removed", who);
+		log_refusal(broker, SVAD_MSG_NETNS, peer, text);
+		refuse(broker, fd, SVAD_PERMISSION_DENIED, NULL, 0,
+		       "The %s was removed: what is left in its network namespace gets nothing any more. "
+		       "Registering it "
+		       "again lets it in.",
+		       who);
+		return true;
+	}
+	container_limits_get(c, NULL, &limits, NULL);
+	if (c->connections < limits.connections)
+		return false;
+	c->refused++;
+	snprintf(text, sizeof(text), "%s has connections_per_container connections", who);
+	log_refusal(broker, SVAD_MSG_LIMIT, peer, text);
+	refuse(broker, fd, SVAD_RESOURCE_EXHAUSTED, "connections_per_container", limits.connections,
+	       "The %s has %u connections, the limit connections_per_container is %u; close some, or raise "
+	       "it in "
+	       "svad.conf or where the container was registered.",
+	       who, c->connections, limits.connections);
+	return true;
 }
 
 static void accepted(struct listener *l, int fd)
 {
 	struct broker *broker = l->broker;
 	const struct config *config = broker->config;
+	struct container *container = NULL;
 	struct client *client = NULL;
 	struct user *user = NULL;
 	struct conn *conn;
@@ -89,24 +174,27 @@ static void accepted(struct listener *l, int fd)
 	if (r < 0) {
 		if (r != -ESRCH)
 			broker->counters.accept_failures++;
-		refuse(broker, fd, NULL, 0, "Cannot tell who connects: %s.", uv_strerror(r));
+		refuse(broker, fd, SVAD_UNAVAILABLE, NULL, 0, "Cannot tell who connects: %s.",
+		       uv_strerror(r));
 		return;
 	}
 	user = user_get(broker, peer.uid);
 	if (!user)
 		goto nomem;
+	if (l->kind == CONN_ADMIN && admin_refused(broker, fd, &peer))
+		goto out;
 	/* Administrators get in even when clients have used everything up. */
 	if (l->kind == CONN_CLIENT && broker->n_conns >= config->connections) {
-		log_limit(broker, peer.uid, "all connections are in use");
-		refuse(broker, fd, "connections", config->connections,
+		log_refusal(broker, SVAD_MSG_LIMIT, &peer, "all connections are in use");
+		refuse(broker, fd, SVAD_RESOURCE_EXHAUSTED, "connections", config->connections,
 		       "All %u connections that svad allows are in use.", config->connections);
 		goto out;
 	}
-	if (l->kind == CONN_CLIENT && user->connections >= config->connections_per_uid) {
-		log_limit(broker, peer.uid, "it has connections_per_uid connections");
-		refuse(broker, fd, "connections_per_uid", config->connections_per_uid,
-		       "uid %u has %u connections, the limit connections_per_uid is %u.", (unsigned)peer.uid,
-		       user->connections, config->connections_per_uid);
+	if (l->kind == CONN_CLIENT && is_foreign(broker, &peer)) {
+		container = container_by_cookie(broker, peer.netns_cookie);
+		if (foreign_refused(broker, fd, &peer, container, user))
+			goto out;
+	} else if (l->kind == CONN_CLIENT && uid_refused(broker, fd, &peer, user)) {
 		goto out;
 	}
 	if (l->kind == CONN_CLIENT) {
@@ -114,6 +202,12 @@ static void accepted(struct listener *l, int fd)
 		peer.pidfd = -1; /* taken */
 		if (r < 0)
 			goto nomem;
+		if (container)
+			container_join(container, client);
+		if (is_foreign(broker, &peer) && identify_connected(client) < 0) {
+			client_end(client, SVAB_CAUSE_CLIENT_GONE);
+			goto nomem;
+		}
 	}
 	r = conn_new(broker, fd, l->kind, client, user, &conn);
 	fd = -1;
@@ -127,7 +221,7 @@ static void accepted(struct listener *l, int fd)
 	goto out;
 nomem:
 	broker->counters.accept_failures++;
-	refuse(broker, fd, NULL, 0, "svad is out of memory; try again.");
+	refuse(broker, fd, SVAD_UNAVAILABLE, NULL, 0, "svad is out of memory; try again.");
 out:
 	if (peer.pidfd >= 0)
 		close(peer.pidfd);
@@ -163,7 +257,7 @@ static void accept_failed(struct listener *l, int error)
 		close(l->spare);
 		fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd >= 0)
-			refuse(l->broker, fd, NULL, 0,
+			refuse(l->broker, fd, SVAD_UNAVAILABLE, NULL, 0,
 			       "svad is out of file descriptors; try again, or raise its LimitNOFILE.");
 		l->spare = spare_open();
 		if (fd >= 0)

@@ -19,6 +19,8 @@ libsvad_common_la_SOURCES = \
 	daemon/idmap.c \
 	daemon/idmap.h \
 	daemon/list.h \
+	daemon/lacks.c \
+	daemon/lacks.h \
 	daemon/log.c \
 	daemon/log.h \
 	daemon/policy.c \
@@ -36,6 +38,8 @@ svad_SOURCES = \
 	daemon/listen.h \
 	daemon/main.c \
 	daemon/notify.c \
+	daemon/netns.c \
+	daemon/netns.h \
 	daemon/notify.h \
 	daemon/spawn.c \
 	daemon/spawn.h \
@@ -44,10 +48,12 @@ svad_SOURCES = \
 	daemon/supervisor_child.c \
 	daemon/supervisor_kmod.c \
 	daemon/supervisor_kmod.h \
+	daemon/supervisor_netns.c \
 	daemon/supervisor_private.h \
 	daemon/supervisor_probe.c \
 	daemon/supervisor_reload.c \
-	daemon/supervisor_stop.c
+	daemon/supervisor_stop.c \
+	daemon/supervisor_store.c
 svad_CFLAGS = $(AM_CFLAGS) $(LIBSYSTEMD_CFLAGS)
 svad_LDADD = libsvad-common.la $(LIBSYSTEMD_LIBS)
 
@@ -68,23 +74,43 @@ broker_parts = \
 	daemon/conn.c \
 	daemon/conn.h \
 	daemon/ctx.c \
+	daemon/container.c \
+	daemon/container.h \
+	daemon/container_policy.c \
+	daemon/container_policy.h \
+	daemon/container_private.h \
+	daemon/container_record.c \
+	daemon/container_remove.c \
+	daemon/container_store.c \
+	daemon/container_store.h \
+	daemon/container_timeline.c \
+	daemon/container_timeline.h \
 	daemon/device.c \
 	daemon/device.h \
 	daemon/events.c \
 	daemon/events.h \
 	daemon/follow.c \
+	daemon/identify.c \
+	daemon/identify.h \
 	daemon/listener.c \
 	daemon/listener.h \
 	daemon/peer.c \
 	daemon/peer.h \
+	daemon/reconcile.c \
+	daemon/reconcile.h \
 	daemon/revoke.c \
 	daemon/rpc.c \
 	daemon/rpc.h \
 	daemon/rpc_admin.c \
 	daemon/rpc_client.c \
+	daemon/rpc_container.c \
+	daemon/rpc_container.h \
+	daemon/rpc_container_list.c \
 	daemon/rpc_probe.c \
 	daemon/sandbox.c \
 	daemon/sandbox.h \
+	daemon/sim_crc32c.c \
+	daemon/sim_crc32c.h \
 	daemon/stats.c \
 	daemon/user.c \
 	daemon/user.h

@@ -23,6 +23,9 @@
 #define SVAD_MSG_RELOAD_REFUSED "e5b2f7c8d1a94c0fb7d1c46b0f6f2a0a"
 #define SVAD_MSG_UNDRAINED "e5b2f7c8d1a94c0fb7d1c46b0f6f2a0b"
 #define SVAD_MSG_VIOLATION "e5b2f7c8d1a94c0fb7d1c46b0f6f2a0c"
+#define SVAD_MSG_CONTAINER_REMOVED "e5b2f7c8d1a94c0fb7d1c46b0f6f2a0e"
+#define SVAD_MSG_STORE "e5b2f7c8d1a94c0fb7d1c46b0f6f2a0f" /* the registry of containers cannot be stored, or was damaged */
+#define SVAD_MSG_NETNS "e5b2f7c8d1a94c0fb7d1c46b0f6f2a10" /* a process and its socket are of different network namespaces */
 #define SVAD_MSG_ACCEPT "e5b2f7c8d1a94c0fb7d1c46b0f6f2a0d" /* out of fds or memory while accepting */
 
 void log_init(const char *identifier, int max_level); /* "svad", "svad-broker", ...; picks journal or stderr */

@@ -7,10 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "lacks.h"
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
@@ -61,11 +64,40 @@ static int peer_pidfd_fallback(int sock, const struct ucred *cred, int *ret)
 	return 0;
 }
 
+uint64_t peer_netns_cookie(int sock)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	if (kernel_lacks("netns-cookie") || getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) < 0)
+		return 0;
+	return cookie;
+}
+
+/* struct pidfd_info and PIDFD_GET_INFO of linux/pidfd.h, as of the first kernel that has them */
+struct abi_pidfd_info {
+	uint64_t mask, cgroupid;
+	uint32_t pid, tgid, ppid, ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
+	int32_t exit_code;
+};
+_Static_assert(sizeof(struct abi_pidfd_info) == 64, "as the kernel has it");
+#define ABI_PIDFD_GET_INFO _IOWR(0xFF, 11, struct abi_pidfd_info)
+#define ABI_PIDFD_INFO_CGROUPID (1u << 2)
+
+uint64_t peer_cgroup_id(int pidfd)
+{
+	struct abi_pidfd_info info = { .mask = ABI_PIDFD_INFO_CGROUPID };
+
+	if (kernel_lacks("pidfd-info") || ioctl(pidfd, ABI_PIDFD_GET_INFO, &info) < 0 ||
+	    !(info.mask & ABI_PIDFD_INFO_CGROUPID))
+		return 0;
+	return info.cgroupid;
+}
+
 int peer_identify(int sock, int force_fallback, struct peer *ret)
 {
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
-	uint64_t cookie = 0;
 	int pidfd = -1, r;
 
 	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
@@ -74,6 +106,7 @@ int peer_identify(int sock, int force_fallback, struct peer *ret)
 		return -ESRCH; /* of a pid namespace that we cannot see into */
 
 	len = sizeof(pidfd);
+	force_fallback = force_fallback || kernel_lacks("peerpidfd");
 	if (force_fallback || getsockopt(sock, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) < 0) {
 		r = force_fallback ? -ENOPROTOOPT : -errno;
 		if (r == -ENOPROTOOPT)
@@ -90,16 +123,12 @@ int peer_identify(int sock, int force_fallback, struct peer *ret)
 		return r;
 	}
 
-	len = sizeof(cookie);
-	if (getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) < 0)
-		cookie = 0;
-
 	*ret = (struct peer){
 		.pid = cred.pid,
 		.uid = cred.uid,
 		.gid = cred.gid,
 		.pidfd = pidfd,
-		.netns_cookie = cookie,
+		.netns_cookie = peer_netns_cookie(sock),
 	};
 	return 0;
 }

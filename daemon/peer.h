@@ -20,6 +20,12 @@ int peer_identify(int sock, int force_fallback, struct peer *ret);
 /* Supplementary groups (SO_PEERGROUPS). malloc()ed; 0 or -errno. */
 int peer_groups(int sock, gid_t **ret_groups, size_t *ret_n);
 
+/* The cookie of the network namespace that a socket was made in, 0: the kernel does not tell (before Linux 5.14). */
+uint64_t peer_netns_cookie(int sock);
+
+/* Id of the process's cgroup (Linux 6.13), 0: not told. For people: a process may move between cgroups. */
+uint64_t peer_cgroup_id(int pidfd);
+
 /* For a process that a listing names: a pidfd of it (owned), when it still is of that uid; and its groups, from /proc. -ESRCH: it is gone. The
  * pid may have been given away in between: then the pidfd is a stranger's, whose end ends what the listed one had. That is dead in any case:
  * the backend, which follows the mm itself, has ended it already. */

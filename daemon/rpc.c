@@ -8,6 +8,7 @@
 #include "../proto/status.h"
 #include "client.h"
 #include "device.h"
+#include "rpc_container.h"
 
 #define CLIENT (1u << CONN_CLIENT)
 #define ADMIN (1u << CONN_ADMIN)
@@ -33,6 +34,10 @@ static const struct method {
 	{ SVAD__V1__REQUEST__BODY_WATCH, ADMIN, false, rpc_watch },
 	{ SVAD__V1__REQUEST__BODY_RELOAD, ADMIN, false, rpc_reload },
 	{ SVAD__V1__REQUEST__BODY_PROBE_HARDWARE, ADMIN, false, rpc_probe_hardware },
+	{ SVAD__V1__REQUEST__BODY_REGISTER_CONTAINER, ADMIN, false, rpc_register_container },
+	{ SVAD__V1__REQUEST__BODY_REMOVE_CONTAINER, ADMIN, false, rpc_remove_container },
+	{ SVAD__V1__REQUEST__BODY_LIST_CONTAINERS, ADMIN, false, rpc_list_containers },
+	{ SVAD__V1__REQUEST__BODY_RECONCILE_CONTAINERS, ADMIN, false, rpc_reconcile_containers },
 };
 
 static const struct method *method_find(Svad__V1__Request__BodyCase body)

@@ -9,6 +9,7 @@
 #include "../proto/status.h"
 #include "bond.h"
 #include "client.h"
+#include "container.h"
 #include "device.h"
 #include "events.h"
 #include "rpc.h"
@@ -30,7 +31,8 @@ static bool hello_resume(struct conn *conn, uint64_t cookie)
 	if (from == client)
 		return !ctx->revoked;
 	if (from->conn || from->gone || ctx->revoked || from->uid != client->uid ||
-	    from->pid != client->pid || !list_empty(&client->ctxs))
+	    from->pid != client->pid || !list_empty(&client->ctxs) ||
+	    (from->container && from->container != client->container))
 		return false;
 	client_adopt(client, from);
 	broker_enforce(conn->broker,
@@ -119,13 +121,41 @@ void rpc_list_devices(struct conn *conn, const Svad__V1__Request *request)
 
 /* ---- Bind ---- */
 
+static const char *whom(const struct client *client, char *buf, size_t size)
+{
+	if (client->container)
+		return container_describe(client->container, buf, size);
+	snprintf(buf, size, "uid %u", (unsigned)client->uid);
+	return buf;
+}
+
+static void bind_denied(struct conn *conn, uint64_t id, const struct policy_verdict *verdict,
+			const char *device)
+{
+	char who[128];
+
+	whom(conn->client, who, sizeof(who));
+	if (verdict->why == POLICY_UNNAMED)
+		conn_error(conn, id, SVAD_PERMISSION_DENIED,
+			   "The %s was registered with other devices than '%s'; add it to devices in the "
+			   "conf of its "
+			   "CNI plugin, or to what svadctl container register is given.",
+			   who, device);
+	else
+		conn_error(conn, id, SVAD_PERMISSION_DENIED,
+			   "Policy%s%s does not let %s use device '%s'; add a [policy] section%s "
+			   "to svad.conf that does.",
+			   verdict->policy ? " " : "", verdict->policy ? verdict->policy : "", who, device,
+			   conn->client->container ? " with container =, pod = or network =" : "");
+}
+
 static struct device *bind_choose(struct conn *conn, const Svad__V1__Request *request)
 {
 	const Svad__V1__Bind *bind = request->bind;
 	const Svad__V1__Selector *s = bind->selector;
 	struct policy_verdict verdict;
 	struct device *device;
-	char reason[256];
+	char reason[256], who[128];
 	bool refused;
 
 	if (bind->device[0]) {
@@ -144,11 +174,7 @@ static struct device *bind_choose(struct conn *conn, const Svad__V1__Request *re
 		}
 		client_policy(conn->client, device, &verdict);
 		if (!verdict.allowed) {
-			conn_error(conn, request->id, SVAD_PERMISSION_DENIED,
-				   "Policy%s%s does not let uid %u use device '%s'; add a [policy] section "
-				   "to svad.conf that does.",
-				   verdict.policy ? " " : "", verdict.policy ? verdict.policy : "",
-				   (unsigned)conn->client->uid, bind->device);
+			bind_denied(conn, request->id, &verdict, bind->device);
 			return NULL;
 		}
 		if (device_health(device) == SVAD__V1__DEVICE_HEALTH__HEALTH_GONE ||
@@ -165,9 +191,10 @@ static struct device *bind_choose(struct conn *conn, const Svad__V1__Request *re
 	if (!device) {
 		if (refused)
 			conn_error(conn, request->id, SVAD_PERMISSION_DENIED,
-				   "Policy does not let uid %u use any device that fits; add a [policy] "
-				   "section to svad.conf that does.",
-				   (unsigned)conn->client->uid);
+				   "Policy does not let %s use any device that fits; add a [policy] "
+				   "section to svad.conf that does%s.",
+				   whom(conn->client, who, sizeof(who)),
+				   conn->client->container ? ", or register it with more devices" : "");
 		else
 			conn_error(conn, request->id, SVAD_NOT_FOUND,
 				   "No healthy device fits the selector; svadctl device list shows what "
@@ -182,6 +209,7 @@ static bool bind_limits(struct conn *conn, const Svad__V1__Request *request, str
 	struct client *client = conn->client;
 	uint32_t max = device_max_bonds(device);
 	struct policy_verdict verdict;
+	char who[128];
 
 	client_policy(client, device, &verdict);
 	if (client->bonds >= verdict.bonds_per_client) {
@@ -191,7 +219,17 @@ static bool bind_limits(struct conn *conn, const Svad__V1__Request *request, str
 			   client->bonds, verdict.bonds_per_client);
 		return false;
 	}
-	if (client->user->bonds >= verdict.bonds_per_uid) {
+	if (client->container) {
+		if (client->container->bonds >= verdict.container.bonds) {
+			conn_limit(conn, request->id, "bonds_per_container", verdict.container.bonds,
+				   "The %s has %u bonds or grants, the limit bonds_per_container is %u; end "
+				   "some, or "
+				   "raise it in svad.conf or where the container was registered.",
+				   whom(client, who, sizeof(who)), client->container->bonds,
+				   verdict.container.bonds);
+			return false;
+		}
+	} else if (client->user->bonds >= verdict.bonds_per_uid) {
 		conn_limit(conn, request->id, "bonds_per_uid", verdict.bonds_per_uid,
 			   "uid %u has %u bonds or grants, the limit bonds_per_uid is %u; end some, or raise "
 			   "it in svad.conf.",
@@ -254,6 +292,17 @@ static int bind_ctx(struct client *client, uint64_t held, struct ctx **ret, int 
 	return r;
 }
 
+static uint32_t deadline_ms(struct client *client, const struct device *device)
+{
+	uint32_t ms = device_deadline_ms(device);
+	struct policy_limits limits;
+
+	if (!client->container)
+		return ms;
+	container_limits_get(client->container, client, &limits, NULL);
+	return limits.drain_deadline_ms && limits.drain_deadline_ms < ms ? limits.drain_deadline_ms : ms;
+}
+
 void rpc_bind(struct conn *conn, const Svad__V1__Request *request)
 {
 	struct broker *broker = conn->broker;
@@ -311,7 +360,7 @@ void rpc_bind(struct conn *conn, const Svad__V1__Request *request)
 			grant.cookie = ctx->node.id;
 			grant.device = device->info.id;
 			grant.grant = hold->grant;
-			grant.deadline_ms = device_deadline_ms(device);
+			grant.deadline_ms = deadline_ms(client, device);
 			r = broker->backend->ops->ctx_grant(broker->backend, &grant);
 			if (r < 0)
 				hold_free(hold);
@@ -332,7 +381,7 @@ void rpc_bind(struct conn *conn, const Svad__V1__Request *request)
 	body.device = device->info.name;
 	body.grant = hold->grant;
 	body.context = ctx->node.id;
-	body.drain_deadline_ms = device_deadline_ms(device);
+	body.drain_deadline_ms = deadline_ms(client, device);
 	reply.id = request->id;
 	reply.body_case = SVAD__V1__REPLY__BODY_BIND;
 	reply.bind = &body;

@@ -39,9 +39,9 @@ static const int both[] = {
 	SANDBOX_END,
 };
 
-/* No thread beyond those that it has; sockets made by accept and socketpair; processes followed. */
+/* No thread beyond those that it has; sockets made by accept and socketpair; processes followed; the registry of containers composed. */
 const int sandbox_broker[] = {
-	SCMP_SYS(accept), SCMP_SYS(epoll_create1), SCMP_SYS(pidfd_open),
+	SCMP_SYS(accept), SCMP_SYS(epoll_create1), SCMP_SYS(pidfd_open), SCMP_SYS(memfd_create),
 	SANDBOX_END,
 };
 

@@ -98,6 +98,7 @@ static void read_signals(struct supervisor *s)
 	for (int i = 0; i < N_CHILDREN; i++)
 		child_reap(&s->child[i]);
 	probe_reap(s);
+	scan_reap(s);
 }
 
 static bool all_alive(const struct supervisor *s, uint64_t now)
@@ -129,6 +130,8 @@ static void tick(struct supervisor *s)
 		child_tick(&s->child[i], now);
 	reload_tick(s, now);
 	probe_tick(s, now);
+	store_tick(s);
+	scan_tick(s, now);
 	stop_tick(s, now);
 	if (s->watchdog_ns && now >= s->watchdog_next_ns) {
 		if (all_alive(s, now))
@@ -154,18 +157,21 @@ static int turn_timeout(const struct supervisor *s)
 		at = s->reload.deadline_ns;
 	if (probe_deadline(s) < at)
 		at = probe_deadline(s);
+	if (scan_deadline(s) < at)
+		at = scan_deadline(s);
 	return at <= now ? 0 : (int)((at - now + NS_PER_MS - 1) / NS_PER_MS);
 }
 
 static int turn(struct supervisor *s)
 {
-	struct pollfd pfd[2 + N_CHILDREN] = { { .fd = s->signal_fd, .events = POLLIN } };
+	struct pollfd pfd[3 + N_CHILDREN] = { { .fd = s->signal_fd, .events = POLLIN } };
 
 	for (int i = 0; i < N_CHILDREN; i++)
 		pfd[1 + i] =
 			(struct pollfd){ .fd = s->child[i].fd, .events = POLLIN }; /* -1 is passed over */
 	pfd[1 + N_CHILDREN] = (struct pollfd){ .fd = s->probe.fd, .events = POLLIN };
-	if (poll(pfd, 2 + N_CHILDREN, turn_timeout(s)) < 0 && errno != EINTR)
+	pfd[2 + N_CHILDREN] = (struct pollfd){ .fd = s->scan.fd, .events = POLLIN };
+	if (poll(pfd, 3 + N_CHILDREN, turn_timeout(s)) < 0 && errno != EINTR)
 		return -errno;
 	for (int i = 0; i < N_CHILDREN; i++) {
 		if (pfd[1 + i].revents && s->child[i].fd == pfd[1 + i].fd)
@@ -173,6 +179,8 @@ static int turn(struct supervisor *s)
 	}
 	if (pfd[1 + N_CHILDREN].revents && s->probe.fd >= 0)
 		probe_read(s);
+	if (pfd[2 + N_CHILDREN].revents && s->scan.fd == pfd[2 + N_CHILDREN].fd)
+		scan_read(s);
 	if (pfd[0].revents)
 		read_signals(s);
 	tick(s);
@@ -246,6 +254,7 @@ enum svad_exit supervisor_run(const struct supervisor_args *args, struct config 
 	for (int i = 0; i < N_CHILDREN; i++)
 		child_init(&s.child[i], &s, (enum child_kind)i);
 	probe_init(&s);
+	scan_init(&s);
 	r = prepare(&s, &why);
 	if (r < 0) {
 		log_err("%s", why ? why : strerror(-r));
@@ -270,6 +279,7 @@ enum svad_exit supervisor_run(const struct supervisor_args *args, struct config 
 	for (int i = 0; i < N_CHILDREN; i++)
 		child_deinit(&s.child[i]);
 	probe_deinit(&s);
+	scan_deinit(&s);
 	if (s.signal_fd >= 0)
 		close(s.signal_fd);
 	code = s.failed				     ? SVAD_EXIT_FAILURE

@@ -171,6 +171,8 @@ static int tell_all(struct child *c)
 					    .daemon_uid = getuid(),
 					    .started_ns = s->started_ns },
 		       sizeof(struct chan_info), NULL, 0);
+	if (r == 0)
+		r = store_hand_over(s);
 	if (r < 0)
 		return r;
 	return child_send(c, CHAN_LISTEN, 0, NULL, 0,
@@ -207,7 +209,8 @@ static const char *payload_text(char *buf, ssize_t len)
 	return buf;
 }
 
-static void handle(struct child *c, const struct chan_hdr *hdr, char *buf, ssize_t len)
+/* Fds that it wants to keep it takes out of the array. */
+static void handle(struct child *c, const struct chan_hdr *hdr, char *buf, ssize_t len, int fds[CHAN_MAX_FDS])
 {
 	struct supervisor *s = c->s;
 
@@ -236,8 +239,23 @@ static void handle(struct child *c, const struct chan_hdr *hdr, char *buf, ssize
 		case CHAN_RELOAD:
 			reload_ask(s, true);
 			return;
+		case CHAN_STORE:
+			store_ask(s, hdr->arg, fds[0]);
+			return;
+		case CHAN_STORE_DAMAGED:
+			store_set_aside(s);
+			return;
+		case CHAN_NOTE_DONE:
+			store_note_done(s, payload_text(buf, len));
+			return;
 		case CHAN_PROBE:
 			probe_ask(s);
+			return;
+		case CHAN_IDENTIFY:
+			netns_identify(s, hdr->arg, fds[0], buf, (size_t)len);
+			return;
+		case CHAN_NETNS_SCAN:
+			scan_ask(s, hdr->arg, fds[0]);
 			return;
 		case CHAN_CONFIG_ACK:
 			reload_ack(s, (uint32_t)(hdr->arg >> 32), (int)(hdr->arg & 0x7fffffff),
@@ -276,11 +294,11 @@ void child_read(struct child *c)
 			c->kill_ns = now_ns() + EOF_GRACE_NS;
 			return;
 		}
+		handle(c, &hdr, buf, len, fds);
 		for (unsigned j = 0; j < CHAN_MAX_FDS; j++) {
 			if (fds[j] >= 0)
-				close(fds[j]); /* no message of a child carries any */
+				close(fds[j]);
 		}
-		handle(c, &hdr, buf, len);
 	}
 }
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "channel.h"
 #include "config.h"
@@ -58,6 +59,18 @@ struct probe {
 	uint64_t deadline_ns;
 };
 
+struct chan_scanned;
+
+/* The look for dead network namespaces that is under way. */
+struct scan {
+	pid_t pid;  /* 0: none */
+	int fd;	    /* its pipe; -1: none, or it has said all, or was given up */
+	uint64_t number;
+	size_t have;
+	struct chan_scanned *result;
+	uint64_t deadline_ns;
+};
+
 struct supervisor {
 	const struct supervisor_args *args;
 	struct config *config;
@@ -86,6 +99,10 @@ struct supervisor {
 		unsigned asked_again;
 	} reload;
 	struct probe probe;
+	struct {
+		struct timespec notes_seen; /* mtime of the directory when its notes were handed over */
+	} store;
+	struct scan scan;
 };
 
 uint64_t now_ns(void);
@@ -98,6 +115,23 @@ void probe_reap(struct supervisor *s); /* SIGCHLD: it may have ended */
 uint64_t probe_deadline(const struct supervisor *s); /* when probe_tick() has something to do; UINT64_MAX: never */
 void probe_tick(struct supervisor *s, uint64_t now);
 void probe_deinit(struct supervisor *s);
+
+/* supervisor_netns.c */
+void netns_identify(struct supervisor *s, uint64_t number, int pidfd, const void *payload, size_t len);
+void scan_init(struct supervisor *s);
+void scan_ask(struct supervisor *s, uint64_t number, int fd); /* fd is lent */
+void scan_read(struct supervisor *s);			      /* its pipe is readable */
+void scan_reap(struct supervisor *s);			      /* SIGCHLD: it may have ended */
+uint64_t scan_deadline(const struct supervisor *s);
+void scan_tick(struct supervisor *s, uint64_t now);
+void scan_deinit(struct supervisor *s);
+
+/* supervisor_store.c */
+void store_ask(struct supervisor *s, uint64_t seq, int text); /* CHAN_STORE; text lent */
+void store_set_aside(struct supervisor *s);
+int store_hand_over(struct supervisor *s); /* to a broker that is new */
+void store_tick(struct supervisor *s);
+void store_note_done(struct supervisor *s, const char *name);
 
 /* supervisor_child.c */
 void child_init(struct child *c, struct supervisor *s, enum child_kind kind);
