@@ -87,6 +87,7 @@ outside() {
 # ---- inside ----------------------------------------------------------------------------------------
 
 work=$SVAD_BOX_WORK
+# shellcheck disable=SC2034 # for the suites
 cgroup=/$SVAD_BOX_CGROUP
 rootfs=$work/rootfs
 boxes=$work/boxes
@@ -314,6 +315,10 @@ svad_answers() {
 	[[ ! -e $work/svad.status ]] && timeout 10 svadctl status >/dev/null 2>&1
 }
 
+svad_answers_or_ended() {
+	[[ -e $work/svad.status ]] || svad_answers
+}
+
 # With the configuration that is there.
 svad_launch() {
 	local waits
@@ -330,7 +335,7 @@ svad_launch() {
 	) >/dev/null 2>&1 </dev/null &
 	waits=$!
 	disown "$waits"
-	await 60 test -e "$work/svad.pid" && await 60 svad_answers && return 0
+	await 60 test -e "$work/svad.pid" && await 60 svad_answers_or_ended && [[ ! -e $work/svad.status ]] && return 0
 	echo "svad was not ready in time:"
 	tail -n 20 "$log"
 	return 1
@@ -362,7 +367,7 @@ svad_crash() {
 }
 
 no_children_of_svad() {
-	! pgrep '^svad-[bs]' >/dev/null 2>&1
+	! pgrep '^svad-(br|si)' >/dev/null 2>&1
 }
 
 # After a failed scenario, so that the next one is judged for itself.
