@@ -59,8 +59,19 @@ svadctl_SOURCES = \
 	client/ctl/args.c \
 	client/ctl/bond.c \
 	client/ctl/bond.h \
+	client/ctl/cdi.c \
+	client/ctl/cdi.h \
+	client/ctl/cdi_cmd.c \
+	client/ctl/cgroup.c \
+	client/ctl/cgroup.h \
 	client/ctl/client.c \
+	client/ctl/client.h \
 	client/ctl/config.c \
+	client/ctl/container.c \
+	client/ctl/container.h \
+	client/ctl/container_end.c \
+	client/ctl/container_register.c \
+	client/ctl/container_show.c \
 	client/ctl/ctl.h \
 	client/ctl/device.c \
 	client/ctl/device_hw.c \
@@ -68,6 +79,7 @@ svadctl_SOURCES = \
 	client/ctl/doctor.c \
 	client/ctl/doctor.h \
 	client/ctl/doctor_config.c \
+	client/ctl/doctor_containers.c \
 	client/ctl/doctor_hardware.c \
 	client/ctl/doctor_iommu.c \
 	client/ctl/doctor_log.c \
@@ -77,12 +89,15 @@ svadctl_SOURCES = \
 	client/ctl/hw.c \
 	client/ctl/json.c \
 	client/ctl/json.h \
+	client/ctl/json_container.c \
 	client/ctl/machine.c \
 	client/ctl/machine.h \
 	client/ctl/main.c \
 	client/ctl/metrics.c \
 	client/ctl/names.c \
 	client/ctl/names.h \
+	client/ctl/oci.c \
+	client/ctl/oci.h \
 	client/ctl/quarantine.c \
 	client/ctl/rpc.c \
 	client/ctl/rpc.h \
@@ -95,12 +110,16 @@ svadctl_SOURCES = \
 	client/ctl/term.h \
 	client/ctl/top.c \
 	client/ctl/top.h \
+	client/ctl/top_containers.c \
 	client/ctl/top_sample.c \
 	client/ctl/units.c \
 	client/ctl/units.h \
 	client/ctl/vfio_text.c \
 	client/ctl/vfio_text.h \
-	client/ctl/watch.c
+	client/ctl/watch.c \
+	client/lib/netns.c \
+	cni/removal_note.c \
+	cni/removal_note.h
 svadctl_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 svadctl_LDADD = libsvad-common.la libsvadproto.la $(PROTOBUF_C_LIBS) $(JANSSON_LIBS)
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bond.h"
+#include "container.h"
 #include "ctl.h"
 #include "json.h"
 #include "names.h"
@@ -11,16 +12,18 @@
 #include "units.h"
 
 static const struct table_column columns[] = {
-	{ "ID", true, 0, 0 },	    { "DEVICE", false, 8, 0 }, { "PASID", true, 0, 0 },
-	{ "STATE", false, 0, 0 },   { "CAUSE", false, 8, 5 },  { "CLIENT", true, 0, 3 },
-	{ "PID", true, 0, 0 },	    { "UID", true, 0, 4 },     { "COMM", false, 6, 2 },
-	{ "REFS", true, 0, 8 },	    { "FAULTS", true, 0, 7 },  { "AGE", true, 0, 9 },
-	{ "DRAINING", true, 0, 6 },
+	{ "ID", true, 0, 0 },	    { "DEVICE", false, 8, 0 },	    { "PASID", true, 0, 0 },
+	{ "STATE", false, 0, 0 },   { "CAUSE", false, 8, 5 },	    { "CLIENT", true, 0, 3 },
+	{ "PID", true, 0, 0 },	    { "UID", true, 0, 4 },	    { "COMM", false, 6, 2 },
+	{ "REFS", true, 0, 8 },	    { "FAULTS", true, 0, 7 },	    { "AGE", true, 0, 9 },
+	{ "DRAINING", true, 0, 6 }, { "CONTAINER", false, 12, 10 },
 };
+#define CONTAINER_COLUMN 13
 
 struct list {
 	struct table *table;
 	json_t *json;
+	const char *container; /* only this one's; NULL: every bond */
 };
 
 static int list_item(void *userdata, const Svad__V1__Bond *b)
@@ -28,6 +31,8 @@ static int list_item(void *userdata, const Svad__V1__Bond *b)
 	struct list *l = userdata;
 	char age[UNITS_MAX], draining[UNITS_MAX];
 
+	if (l->container && strcmp(b->container, l->container))
+		return CTL_OK;
 	if (l->json) {
 		json_array_append_new(l->json, json_bond(b));
 		return CTL_OK;
@@ -45,12 +50,40 @@ static int list_item(void *userdata, const Svad__V1__Bond *b)
 	table_cell(l->table, b->faults ? STYLE_YELLOW : STYLE_NONE, "%llu", (unsigned long long)b->faults);
 	table_cell(l->table, STYLE_NONE, "%s", units_ns(b->age_ns, age));
 	table_cell(l->table, STYLE_NONE, "%s", b->draining_ns ? units_ns(b->draining_ns, draining) : "-");
+	table_cell(l->table, STYLE_NONE, "%s", *b->container && !l->container ? b->container : "-");
 	return CTL_OK;
 }
 
-int bond_list(struct ctl *ctl, Svad__V1__AdminListBonds *filter, const char *none)
+int bond_list_gather(struct rpc *rpc, bool json, Svad__V1__AdminListBonds *filter, const char *container,
+		     struct table **ret_table, json_t **ret_json)
 {
-	struct list l = { NULL, NULL };
+	struct list l = { NULL, NULL, container };
+	int r;
+
+	*ret_table = NULL;
+	*ret_json = NULL;
+	if (json) {
+		l.json = json_array();
+	} else {
+		if (table_new(columns, sizeof(columns) / sizeof(columns[0]), &l.table))
+			return CTL_FAILED;
+		table_optional(l.table, CONTAINER_COLUMN);
+	}
+	r = rpc_bonds(rpc, filter, list_item, &l);
+	if (r) {
+		json_decref(l.json);
+		table_free(l.table);
+		return r;
+	}
+	*ret_table = l.table;
+	*ret_json = l.json;
+	return CTL_OK;
+}
+
+int bond_list(struct ctl *ctl, Svad__V1__AdminListBonds *filter, const char *container, const char *none)
+{
+	struct list l = { NULL, NULL, NULL };
+	Svad__V1__Container *only = NULL;
 	struct rpc *rpc;
 	unsigned width, height;
 	int r;
@@ -58,16 +91,15 @@ int bond_list(struct ctl *ctl, Svad__V1__AdminListBonds *filter, const char *non
 	r = rpc_open(ctl, &rpc);
 	if (r)
 		return r;
-	if (ctl->json)
-		l.json = json_array();
-	else if (table_new(columns, sizeof(columns) / sizeof(columns[0]), &l.table))
-		r = CTL_FAILED;
+	if (container)
+		r = container_get(ctl, rpc, container, false, &only);
 	if (!r)
-		r = rpc_bonds(rpc, filter, list_item, &l);
+		r = bond_list_gather(rpc, ctl->json, filter, only ? only->name : NULL, &l.table, &l.json);
+	container_free(only);
 	rpc_close(rpc);
-	if (r) {
-		json_decref(l.json);
-	} else if (l.json) {
+	if (r)
+		return r;
+	if (l.json) {
 		r = json_print(l.json, false);
 	} else if (!table_rows(l.table)) {
 		printf("%s\n", none);
@@ -82,10 +114,12 @@ int bond_list(struct ctl *ctl, Svad__V1__AdminListBonds *filter, const char *non
 int cmd_bond_list(struct ctl *ctl, int argc, char **argv)
 {
 	Svad__V1__AdminListBonds filter = SVAD__V1__ADMIN_LIST_BONDS__INIT;
-	const char *client = NULL, *device = NULL;
+	const char *client = NULL, *device = NULL, *container = NULL;
 	const struct ctl_option options[] = {
 		{ "client", 0, "ID", "only this client's", NULL, &client },
 		{ "device", 0, "NAME", "only this device's", NULL, &device },
+		{ "container", 0, "ID", "only this container's (or the beginning of its id)", NULL,
+		  &container },
 		CTL_OPTIONS_END,
 	};
 	int r;
@@ -97,7 +131,7 @@ int cmd_bond_list(struct ctl *ctl, int argc, char **argv)
 		return ctl_usage(ctl, "--client: \"%s\" is no client's id; see svadctl client list", client);
 	if (device)
 		filter.device = (char *)device;
-	return bond_list(ctl, &filter, "No bonds.");
+	return bond_list(ctl, &filter, container, "No bonds.");
 }
 
 /* ---- show ---- */
@@ -127,6 +161,8 @@ static int show_item(void *userdata, const Svad__V1__Bond *b)
 		       : "");
 	printf("Client      %llu: pid %d (%s), uid %u\n", (unsigned long long)b->client, b->pid, b->comm,
 	       b->uid);
+	if (*b->container)
+		printf("Container   %s\n", b->container);
 	printf("References  %u\n", b->references);
 	printf("Faults      %llu\n", (unsigned long long)b->faults);
 	printf("Bound       %s ago\n", units_ns(b->age_ns, age));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * svadctl doctor: why SVA is or is not usable here. Three sections: the daemon, what the simulated backend
- * needs, what hardware needs. Exit 0 when the backend that is configured serves; the simulated one, where no
- * daemon can say which that is.
+ * svadctl doctor: why SVA is or is not usable here. Four sections: the daemon, what the simulated backend
+ * needs, containers, what hardware needs. Exit 0 when the backend that is configured serves; the simulated
+ * one, where no daemon can say which that is.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -31,9 +31,10 @@ struct doctor {
 static const char *const sections[] = {
 	[SECTION_DAEMON] = "Daemon",
 	[SECTION_SIM] = "Simulated backend: what this machine gives it",
+	[SECTION_CONTAINERS] = "Containers",
 	[SECTION_HARDWARE] = "Hardware: what an SVA device behind an Arm SMMUv3 needs here",
 };
-static const char *const section_ids[] = { "daemon", "sim", "hardware" };
+static const char *const section_ids[] = { "daemon", "sim", "containers", "hardware" };
 static const char *const level_ids[] = { "ok", "info", "warn", "missing", "fail", "unknown" };
 static const char *const level_marks[] = { "ok", "info", "warn", "lacks", "FAIL", "?" };
 static const enum style level_styles[] = {
@@ -342,6 +343,7 @@ int cmd_doctor(struct ctl *ctl, int argc, char **argv)
 	if (!d.kmod)
 		doctor_probe_sim(&d);
 	if (machine_here(&m)) {
+		doctor_containers(&d, ctl, &m, rpc);
 		doctor_probe_hardware(&d, &m);
 		probe_vfio(&d, &m, rpc);
 	} else {

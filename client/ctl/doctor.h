@@ -22,7 +22,7 @@ enum level {
 	LEVEL_UNKNOWN, /* could not be found out */
 };
 
-enum section { SECTION_DAEMON, SECTION_SIM, SECTION_HARDWARE, N_SECTIONS };
+enum section { SECTION_DAEMON, SECTION_SIM, SECTION_CONTAINERS, SECTION_HARDWARE, N_SECTIONS };
 
 struct doctor;
 
@@ -31,6 +31,11 @@ void doctor_say(struct doctor *d, enum section section, enum level level, const 
 		const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 
 void doctor_probe_sim(struct doctor *d); /* what the simulated backend needs of this machine */
+
+struct ctl;
+struct rpc;
+/* Containers: kernel, daemon (rpc NULL: it cannot be asked), runtimes. */
+void doctor_containers(struct doctor *d, const struct ctl *ctl, const struct machine *m, struct rpc *rpc);
 
 /* What real hardware needs: doctor_hardware.c, which calls the others. */
 void doctor_probe_hardware(struct doctor *d, const struct machine *m);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "bond.h"
+#include "container.h"
 #include "ctl.h"
 #include "json.h"
 #include "names.h"
@@ -25,7 +26,8 @@ struct drain {
 	bool live, shown;
 };
 
-static bool wanted(const struct drain *d, uint64_t bond, uint64_t client, const char *device, uint32_t uid)
+static bool wanted(const struct drain *d, uint64_t bond, uint64_t client, const char *device, uint32_t uid,
+		   const char *container)
 {
 	const Svad__V1__Revoke *v = &d->revoke;
 
@@ -37,6 +39,8 @@ static bool wanted(const struct drain *d, uint64_t bond, uint64_t client, const 
 		return client == v->client;
 	if (v->has_uid)
 		return uid == v->uid;
+	if (*v->container)
+		return !strcmp(container, v->container);
 	return !strcmp(device, v->device);
 }
 
@@ -44,7 +48,7 @@ static int count(void *userdata, const Svad__V1__Bond *b)
 {
 	struct drain *d = userdata;
 
-	if (wanted(d, b->id, b->client, b->device, b->uid))
+	if (wanted(d, b->id, b->client, b->device, b->uid, b->container))
 		d->total++;
 	return CTL_OK;
 }
@@ -73,7 +77,7 @@ static void on_event(void *userdata, const rpc_event *e)
 	if (e->kind != SVAD__V1__EVENT_KIND__EVENT_CLEAN &&
 	    e->kind != SVAD__V1__EVENT_KIND__EVENT_QUARANTINED)
 		return;
-	if (!wanted(d, e->bond, e->client, e->device, e->uid))
+	if (!wanted(d, e->bond, e->client, e->device, e->uid, e->container))
 		return;
 	if (e->kind == SVAD__V1__EVENT_KIND__EVENT_CLEAN)
 		d->clean++;
@@ -186,10 +190,12 @@ static int run(struct drain *d, struct rpc *rpc, struct rpc **watch)
 int cmd_drain(struct ctl *ctl, int argc, char **argv)
 {
 	Svad__V1__AdminListBonds filter = SVAD__V1__ADMIN_LIST_BONDS__INIT;
-	const char *client = NULL, *device = NULL, *uid = NULL, *bond = NULL;
+	const char *client = NULL, *device = NULL, *uid = NULL, *bond = NULL, *container = NULL;
 	bool all = false;
 	const struct ctl_option options[] = {
 		{ "client", 0, "ID", "all bonds of a client", NULL, &client },
+		{ "container", 0, "ID", "all bonds of a container, which stays registered", NULL,
+		  &container },
 		{ "device", 0, "NAME", "all bonds of a device", NULL, &device },
 		{ "uid", 0, "USER", "all bonds of a user, by number or name", NULL, &uid },
 		{ "bond", 0, "ID", "one bond", NULL, &bond },
@@ -197,17 +203,18 @@ int cmd_drain(struct ctl *ctl, int argc, char **argv)
 		CTL_OPTIONS_END,
 	};
 	struct drain d = { .ctl = ctl, .revoke = SVAD__V1__REVOKE__INIT };
-	struct rpc *rpc, *watch;
+	Svad__V1__Container *target = NULL;
+	struct rpc *rpc, *watch = NULL;
 	uint64_t v;
 	int r;
 
 	r = ctl_parse(ctl, argc, argv, options, NULL, 0, 0);
 	if (r != CTL_GO)
 		return r;
-	if (!!client + !!device + !!uid + !!bond + all != 1)
+	if (!!client + !!container + !!device + !!uid + !!bond + all != 1)
 		return ctl_usage(
-			ctl,
-			"name what to drain with exactly one of --client, --device, --uid, --bond, --all");
+			ctl, "name what to drain with exactly one of --client, --container, --device, --uid, "
+			     "--bond, --all");
 	if (client) {
 		if (!ctl_u64(client, &d.revoke.client) || !d.revoke.client)
 			return ctl_usage(ctl, "--client: \"%s\" is no client's id; see svadctl client list",
@@ -241,6 +248,9 @@ int cmd_drain(struct ctl *ctl, int argc, char **argv)
 			return ctl_usage(ctl, "--bond: \"%s\" is no bond's id; see svadctl bond list", bond);
 		filter.only = d.revoke.bond;
 		snprintf(d.what, sizeof(d.what), "bond %s", bond);
+	} else if (container) {
+		if (!*container)
+			return ctl_usage(ctl, "--container: the id is empty");
 	} else {
 		d.revoke.all = true;
 		snprintf(d.what, sizeof(d.what), "all bonds");
@@ -249,12 +259,22 @@ int cmd_drain(struct ctl *ctl, int argc, char **argv)
 	if (r)
 		return r;
 	d.live = term_is_tty() && !ctl->json;
+	if (container) {
+		r = container_get(ctl, rpc, container, false, &target);
+		if (r) {
+			rpc_close(rpc);
+			return r;
+		}
+		d.revoke.container = target->name;
+		snprintf(d.what, sizeof(d.what), "container %.100s", target->name);
+	}
 	watch = watcher(&d);
 	/* Watching began before counting, so no end is missed; the figures are for people, the answer is what
 	 * counts. */
 	r = d.live ? rpc_bonds(rpc, &filter, count, &d) : CTL_OK;
 	if (!r)
 		r = run(&d, rpc, &watch);
+	container_free(target);
 	rpc_close(watch);
 	rpc_close(rpc);
 	return r;

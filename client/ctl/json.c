@@ -89,6 +89,7 @@ json_t *json_bond(const Svad__V1__Bond *b)
 	json_add_u64(o, "draining_ns", b->draining_ns);
 	json_add_u64(o, "faults", b->faults);
 	json_add_u64(o, "references", b->references);
+	json_add_str(o, "container", b->container);
 	return o;
 }
 
@@ -112,6 +113,8 @@ json_t *json_client(const Svad__V1__Client *c)
 	json_add_u64(o, "age_ns", c->age_ns);
 	json_add_bool(o, "connected", c->connected);
 	json_add_u64(o, "netns_cookie", c->netns_cookie);
+	json_add_str(o, "container", c->container);
+	json_add_u64(o, "cgroup_id", c->cgroup_id);
 	return o;
 }
 
@@ -127,6 +130,8 @@ json_t *json_event(const Svad__V1__Event *e)
 		json_add(o, "pid", json_integer(e->pid));
 		json_add_u64(o, "uid", e->uid);
 	}
+	if (e->container && *e->container)
+		json_add_str(o, "container", e->container);
 	if (e->device && *e->device) {
 		json_add_str(o, "device", e->device);
 		json_add_u64(o, "device_id", e->device_id);

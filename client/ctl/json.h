@@ -16,6 +16,10 @@ json_t *json_device(const Svad__V1__Device *device);
 json_t *json_bond(const Svad__V1__Bond *bond);
 json_t *json_client(const Svad__V1__Client *client);
 json_t *json_event(const Svad__V1__Event *event);
+/* Without its timeline. */
+json_t *json_container(const Svad__V1__Container *container);
+json_t *json_bond_end(const Svad__V1__BondEnd *end);
+json_t *json_timeline_entry(const Svad__V1__TimelineEntry *entry);
 
 /* Adds a member, taking value. Errors are remembered nowhere: a member that could not be added for lack of
  * memory shows in json_print(), which then fails. */

@@ -42,8 +42,36 @@ static const struct ctl_command commands[] = {
 	  "the wait; without it the device's drain deadline does. Exit code 4: quarantined, or not done in "
 	  "time.\n",
 	  cmd_bond_revoke },
+	{ "container", "list", "", "List the containers that runtimes have registered",
+	  "BONDS is what is charged to the container, of those it may have. REFUSED counts requests and "
+	  "connections.\n",
+	  cmd_container_list },
+	{ "container", "show", "ID",
+	  "Everything about one container: who it is, its clients and bonds, how its end went",
+	  "ID may be the beginning of exactly one container's id. The timeline counts from the moment at "
+	  "which the\n"
+	  "container's end was asked for; svad remembers the last 64 containers that were removed.\n",
+	  cmd_container_show },
+	{ "container", "register", "", "Register a container by hand, or as an OCI runtime's hook",
+	  "By hand: --id and one of --netns and --pid. As a createRuntime hook: --oci, and the runtime gives "
+	  "the\n"
+	  "container's state on stdin; one that uses the host's network is left alone, with exit code 0. Run "
+	  "it as root.\n",
+	  cmd_container_register },
+	{ "container", "remove", "[ID]",
+	  "End a container: all its bonds, and wait until their PASIDs are clean",
+	  "ID (or the beginning of it) ends all of the container, --attachment one network of it. As a "
+	  "poststop hook:\n"
+	  "--oci; it waits 5 s at most (--timeout), leaves a note where svad is down, and never fails. Exit "
+	  "code 4:\n"
+	  "something is quarantined, or not done in time and goes on by itself.\n",
+	  cmd_container_remove },
+	{ "container", "reconcile", "",
+	  "Look now for containers whose network namespace is dead, and remove them", NULL,
+	  cmd_container_reconcile },
 	{ "drain", NULL, "", "End many bonds and show how it goes",
-	  "Name what to drain with exactly one of --client, --device, --uid, --bond and --all. On a terminal "
+	  "Name what to drain with exactly one of --client, --container, --device, --uid, --bond and --all. "
+	  "On "
 	  "a live\n"
 	  "line shows progress; through a pipe there is one line for each bond that ends. --timeout bounds "
 	  "the wait;\n"
@@ -61,6 +89,14 @@ static const struct ctl_command commands[] = {
 	  "q quits, space or enter refreshes now.\n", cmd_top },
 	{ "metrics", NULL, "", "Counters in Prometheus' text format",
 	  "For the node exporter's textfile collector, or any scraper that runs commands.\n", cmd_metrics },
+	{ "cdi", "generate", "", "Write the CDI file that lets runtimes give svad's socket to a container",
+	  "Without --output it goes to stdout; runtimes look in /etc/cdi and /var/run/cdi. A container is "
+	  "then "
+	  "given\n"
+	  "svad.dev/sva=all, as by podman run --device. Needs no running svad.\n",
+	  cmd_cdi_generate },
+	{ "cdi", "list", "", "List the CDI files that name svad's device",
+	  "Exit code 1 when one is of no use as it is. Needs no running svad.\n", cmd_cdi_list },
 	{ "doctor", NULL, "", "Why SVA is or is not usable here, with a remedy for each finding",
 	  "Works with and without a running svad; as root it sees more. Devices that are bound to vfio and "
 	  "that "

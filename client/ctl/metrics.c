@@ -4,6 +4,7 @@
  * together under one HELP and TYPE, so all are gathered before any is printed.
  */
 #include <ctype.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,8 @@ struct metrics {
 	struct sample *samples;
 	size_t n, room;
 	size_t told; /* the first ones: what the daemon said itself */
+	void *names; /* tsearch(3): containers whose series are there; looking through thousands of samples
+			for each would not do */
 	bool oom;
 };
 
@@ -54,7 +57,7 @@ static void add(struct metrics *m, const char *name, const char *help, bool gaug
 	if (label && *label)
 		sane_name(s.label, sizeof(s.label), label, gauge, true);
 	/* The daemon's own figures win over what is derived here; and a sample stands once. */
-	for (size_t i = 0; i < m->n; i++)
+	for (size_t i = 0; i < (m->names ? m->told : m->n); i++)
 		if (!strcmp(m->samples[i].name, s.name) &&
 		    (i < m->told || (!strcmp(m->samples[i].label, s.label) &&
 				     !strcmp(m->samples[i].label_value, label_value ? label_value : ""))))
@@ -114,6 +117,49 @@ static void add_device(struct metrics *m, const Svad__V1__Device *d)
 	for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++)
 		add(m, figures[i].name, figures[i].help, figures[i].gauge, "device", d->name,
 		    figures[i].value);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+/* A container comes and goes, and each leaves series behind in whatever gathers them: only for who asks for
+ * it. */
+static int add_container(void *userdata, const Svad__V1__Container *c)
+{
+	const struct {
+		const char *name, *help;
+		bool gauge;
+		uint64_t value;
+	} figures[] = {
+		{ "container_clients", "Clients of the container now", true, c->clients },
+		{ "container_connections", "Connections of the container now", true, c->connections },
+		{ "container_bonds", "Bonds and grants charged to the container now", true, c->bonds },
+		{ "container_draining", "Bonds draining now", true, c->draining },
+		{ "container_quarantined", "Bonds quarantined now", true, c->quarantined },
+		{ "container_faults_total", "Faults of accesses for it", false, c->faults },
+		{ "container_requests_total", "Requests of its clients", false, c->requests },
+		{ "container_refused_total", "Requests and connections refused", false, c->refused },
+	};
+
+	struct metrics *m = userdata;
+	char *name = strdup(c->name), **node = name ? tsearch(name, &m->names, by_name) : NULL;
+
+	if (!node) {
+		free(name);
+		m->oom = true;
+		return CTL_OK;
+	}
+	/* Two network namespaces may have been registered with one container id: the first of them stands. */
+	if (*node != name) {
+		free(name);
+		return CTL_OK;
+	}
+	for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++)
+		add(m, figures[i].name, figures[i].help, figures[i].gauge, "container", c->name,
+		    figures[i].value);
+	return CTL_OK;
 }
 
 static int by_family(const void *a, const void *b)
@@ -203,12 +249,18 @@ int cmd_metrics(struct ctl *ctl, int argc, char **argv)
 	Svad__V1__GetStats stats = SVAD__V1__GET_STATS__INIT;
 	Svad__V1__GetStatus status = SVAD__V1__GET_STATUS__INIT;
 	rpc_request req = SVAD__V1__REQUEST__INIT;
+	Svad__V1__ListContainers containers = SVAD__V1__LIST_CONTAINERS__INIT;
+	bool by_container = false;
+	const struct ctl_option options[] = {
+		{ "containers", 'c', NULL, "series for each container too", &by_container, NULL },
+		CTL_OPTIONS_END,
+	};
 	struct metrics m = { 0 };
 	const rpc_reply *reply;
 	struct rpc *rpc;
 	int r;
 
-	r = ctl_parse(ctl, argc, argv, NULL, NULL, 0, 0);
+	r = ctl_parse(ctl, argc, argv, options, NULL, 0, 0);
 	if (r != CTL_GO)
 		return r;
 	r = rpc_open(ctl, &rpc);
@@ -232,6 +284,10 @@ int cmd_metrics(struct ctl *ctl, int argc, char **argv)
 	}
 	if (!r) {
 		add_status(&m, reply->get_status);
+		if (by_container)
+			r = rpc_containers(rpc, &containers, add_container, &m);
+	}
+	if (!r) {
 		if (m.oom) {
 			ctl_error("out of memory");
 			r = CTL_FAILED;
@@ -243,6 +299,7 @@ int cmd_metrics(struct ctl *ctl, int argc, char **argv)
 				print_text(&m);
 		}
 	}
+	tdestroy(m.names, free);
 	free_samples(&m);
 	rpc_close(rpc);
 	return r;

@@ -82,6 +82,8 @@ const char *name_event(unsigned kind)
 		[SVAD__V1__EVENT_KIND__EVENT_BACKEND_UP] = "BACKEND_UP",
 		[SVAD__V1__EVENT_KIND__EVENT_REFUSED] = "REFUSED",
 		[SVAD__V1__EVENT_KIND__EVENT_SHUTDOWN] = "SHUTDOWN",
+		[SVAD__V1__EVENT_KIND__EVENT_CONTAINER_ADDED] = "CONTAINER_ADDED",
+		[SVAD__V1__EVENT_KIND__EVENT_CONTAINER_REMOVED] = "CONTAINER_REMOVED",
 	};
 
 	return PICK(names, kind);
@@ -108,6 +110,42 @@ enum style style_event(unsigned kind)
 	default:
 		return STYLE_CYAN;
 	}
+}
+
+const char *name_container_state(unsigned state)
+{
+	static const char *const names[] = { "active", "removing", "removed" };
+
+	return PICK(names, state);
+}
+
+enum style style_container_state(unsigned state)
+{
+	switch (state) {
+	case SVAD__V1__CONTAINER_STATE__CONTAINER_ACTIVE:
+		return STYLE_GREEN;
+	case SVAD__V1__CONTAINER_STATE__CONTAINER_REMOVING:
+		return STYLE_YELLOW;
+	default:
+		return STYLE_DIM;
+	}
+}
+
+const char *name_timeline(unsigned kind)
+{
+	static const char *const names[] = {
+		[SVAD__V1__TIMELINE_KIND__TIMELINE_REGISTERED] = "registered",
+		[SVAD__V1__TIMELINE_KIND__TIMELINE_FIRST_BIND] = "first bind",
+		[SVAD__V1__TIMELINE_KIND__TIMELINE_CLIENT_GONE] = "client gone",
+		[SVAD__V1__TIMELINE_KIND__TIMELINE_REMOVE_ASKED] = "removal asked",
+		[SVAD__V1__TIMELINE_KIND__TIMELINE_BOND_END] = "bond ended",
+		[SVAD__V1__TIMELINE_KIND__TIMELINE_REMOVED] = "removed",
+		[SVAD__V1__TIMELINE_KIND__TIMELINE_NETNS_DEAD] = "network namespace dead",
+		[SVAD__V1__TIMELINE_KIND__TIMELINE_QUARANTINE_END] = "quarantine ended",
+		[SVAD__V1__TIMELINE_KIND__TIMELINE_RESTORED] = "restored",
+	};
+
+	return PICK(names, kind);
 }
 
 const char *name_fault(unsigned code)

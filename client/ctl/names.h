@@ -16,6 +16,9 @@ const char *name_health(unsigned health); /* "degraded" */
 enum style style_health(unsigned health);
 const char *name_event(unsigned kind); /* "BOUND" */
 enum style style_event(unsigned kind);
+const char *name_container_state(unsigned state); /* "active" */
+enum style style_container_state(unsigned state);
+const char *name_timeline(unsigned kind); /* "removal asked" */
 const char *name_fault(unsigned code); /* "no mapping there" */
 /* "copy fill": bits of Device.operations, Device.capabilities. Returns buf. */
 char *name_operations(uint64_t bits, char *buf, size_t size);

@@ -14,9 +14,10 @@
 int cmd_quarantine_list(struct ctl *ctl, int argc, char **argv)
 {
 	Svad__V1__AdminListBonds filter = SVAD__V1__ADMIN_LIST_BONDS__INIT;
-	const char *device = NULL;
+	const char *device = NULL, *container = NULL;
 	const struct ctl_option options[] = {
 		{ "device", 0, "NAME", "only this device's", NULL, &device },
+		{ "container", 0, "ID", "only this container's, removed or not", NULL, &container },
 		CTL_OPTIONS_END,
 	};
 	int r;
@@ -27,7 +28,7 @@ int cmd_quarantine_list(struct ctl *ctl, int argc, char **argv)
 	filter.quarantined = true;
 	if (device)
 		filter.device = (char *)device;
-	return bond_list(ctl, &filter, "Nothing is quarantined.");
+	return bond_list(ctl, &filter, container, "Nothing is quarantined.");
 }
 
 /* ---- release ---- */

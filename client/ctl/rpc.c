@@ -345,6 +345,14 @@ static Svad__V1__Reply__BodyCase answer_of(Svad__V1__Request__BodyCase body)
 		return SVAD__V1__REPLY__BODY_RELOAD;
 	case SVAD__V1__REQUEST__BODY_PROBE_HARDWARE:
 		return SVAD__V1__REPLY__BODY_PROBE_HARDWARE;
+	case SVAD__V1__REQUEST__BODY_REGISTER_CONTAINER:
+		return SVAD__V1__REPLY__BODY_REGISTER_CONTAINER;
+	case SVAD__V1__REQUEST__BODY_REMOVE_CONTAINER:
+		return SVAD__V1__REPLY__BODY_REMOVE_CONTAINER;
+	case SVAD__V1__REQUEST__BODY_LIST_CONTAINERS:
+		return SVAD__V1__REPLY__BODY_LIST_CONTAINERS;
+	case SVAD__V1__REQUEST__BODY_RECONCILE_CONTAINERS:
+		return SVAD__V1__REPLY__BODY_RECONCILE_CONTAINERS;
 	default:
 		return SVAD__V1__REPLY__BODY__NOT_SET;
 	}
@@ -520,6 +528,36 @@ int rpc_clients(struct rpc *rpc, Svad__V1__ListClients *filter, rpc_client_item 
 		if (!reply->list_clients->next)
 			return CTL_OK;
 		r = next_page(rpc, &page, reply->list_clients->next, &pages);
+		if (r)
+			return r;
+	}
+}
+
+int rpc_containers(struct rpc *rpc, Svad__V1__ListContainers *filter, rpc_container_item item, void *userdata)
+{
+	Svad__V1__Page page = SVAD__V1__PAGE__INIT;
+	unsigned pages = 0;
+
+	for (;;) {
+		rpc_request req = SVAD__V1__REQUEST__INIT;
+		const rpc_reply *reply;
+		int r;
+
+		filter->page = &page;
+		req.body_case = SVAD__V1__REQUEST__BODY_LIST_CONTAINERS;
+		req.list_containers = filter;
+		r = rpc_call(rpc, &req, &reply);
+		filter->page = NULL;
+		if (r)
+			return r;
+		for (size_t i = 0; i < reply->list_containers->n_containers; i++) {
+			r = item(userdata, reply->list_containers->containers[i]);
+			if (r)
+				return r;
+		}
+		if (!reply->list_containers->next)
+			return CTL_OK;
+		r = next_page(rpc, &page, reply->list_containers->next, &pages);
 		if (r)
 			return r;
 	}

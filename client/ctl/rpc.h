@@ -58,9 +58,11 @@ int rpc_check(struct rpc *rpc, const rpc_reply *reply);
 typedef int (*rpc_bond_item)(void *userdata, const Svad__V1__Bond *bond);
 typedef int (*rpc_device_item)(void *userdata, const Svad__V1__Device *device);
 typedef int (*rpc_client_item)(void *userdata, const Svad__V1__Client *client);
+typedef int (*rpc_container_item)(void *userdata, const Svad__V1__Container *container);
 int rpc_bonds(struct rpc *rpc, Svad__V1__AdminListBonds *filter, rpc_bond_item item, void *userdata);
 int rpc_devices(struct rpc *rpc, Svad__V1__AdminListDevices *filter, rpc_device_item item, void *userdata);
 int rpc_clients(struct rpc *rpc, Svad__V1__ListClients *filter, rpc_client_item item, void *userdata);
+int rpc_containers(struct rpc *rpc, Svad__V1__ListContainers *filter, rpc_container_item item, void *userdata);
 
 /* Where the socket is: --socket, $SVAD_ADMIN_SOCKET, $XDG_RUNTIME_DIR/svad/admin.sock when it exists,
  * /run/svad/admin.sock. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@ struct table {
 	struct cell *cells;
 	size_t n, room;
 	bool oom;
+	uint32_t optional; /* a bit for each column */
 };
 
 int table_new(const struct table_column *columns, unsigned n, struct table **ret)
@@ -74,6 +76,20 @@ void table_cell(struct table *t, enum style style, const char *fmt, ...)
 	t->cells[t->n].width = (unsigned)text_width(clean);
 	t->cells[t->n].style = style;
 	t->n++;
+}
+
+void table_optional(struct table *t, unsigned column)
+{
+	t->optional |= 1u << column;
+}
+
+/* Nothing in it but dashes. */
+static bool is_blank(const struct table *t, unsigned column, unsigned rows)
+{
+	for (unsigned r = 0; r < rows; r++)
+		if (strcmp(t->cells[(size_t)r * t->n_columns + column].text, "-"))
+			return false;
+	return true;
 }
 
 unsigned table_rows(const struct table *t)
@@ -153,6 +169,8 @@ int table_print(const struct table *t, FILE *out, unsigned width, unsigned max_r
 	if (!widths)
 		return -ENOMEM;
 	for (unsigned c = 0; c < t->n_columns; c++) {
+		if (t->optional & 1u << c && is_blank(t, c, rows))
+			continue;
 		widths[c] = (unsigned)text_width(t->columns[c].title);
 		for (unsigned r = 0; r < rows; r++) {
 			unsigned w = t->cells[(size_t)r * t->n_columns + c].width;

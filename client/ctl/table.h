@@ -27,6 +27,8 @@ void table_free(struct table *t);
  * table_print(). */
 void table_cell(struct table *t, enum style style, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* The column (by its number, below 32) is not shown when each of its cells is "-". */
+void table_optional(struct table *t, unsigned column);
 unsigned table_rows(const struct table *t);
 /* width 0: unlimited. max_rows 0: all. 0 or -ENOMEM. eol: what ends each line ("\n"; top: clear to the end of
  * line). */

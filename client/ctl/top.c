@@ -58,7 +58,7 @@ struct top {
 	struct ctl *ctl;
 	struct rpc *rpc; /* NULL: not connected now */
 	struct top_sample last;
-	bool have_last;
+	bool have_last, by_container;
 	struct screen screen;
 	int signal_fd, timer_fd;
 };
@@ -77,7 +77,7 @@ static int sample(struct top *t, bool quiet, char *why, size_t size)
 			rpc_quiet(t->rpc);
 		rpc_interrupt_fd(t->rpc, t->signal_fd);
 	}
-	r = top_sample_take(t->rpc, t->have_last ? &t->last : NULL, &now);
+	r = top_sample_take(t->rpc, t->by_container, t->have_last ? &t->last : NULL, &now);
 	if (r) {
 		if (quiet)
 			snprintf(why, size, "%s", rpc_error(t->rpc));
@@ -232,8 +232,9 @@ static int batch(struct top *t, uint64_t rounds, const struct itimerspec *interv
 int cmd_top(struct ctl *ctl, int argc, char **argv)
 {
 	const char *count = NULL, *every = NULL;
-	bool is_batch = false;
+	bool is_batch = false, by_container = false;
 	const struct ctl_option options[] = {
+		{ "containers", 'c', NULL, "containers instead of clients", &by_container, NULL },
 		{ "batch", 'b', NULL, "print one after the other, for pipes and logs", &is_batch, NULL },
 		{ "count", 'n', "N", "end after N screens (with --batch)", NULL, &count },
 		{ "interval", 'd', "TIME", "refresh that often: 500ms, 2s; default 1s", NULL, &every },
@@ -253,6 +254,7 @@ int cmd_top(struct ctl *ctl, int argc, char **argv)
 		return ctl_usage(ctl, "--interval: \"%s\" is no time of 50ms or more", every);
 	if (count && (!ctl_u64(count, &rounds) || !rounds))
 		return ctl_usage(ctl, "-n: \"%s\" is no number of screens", count);
+	t.by_container = by_container;
 	is_batch |= ctl->json;
 	if (!is_batch && count)
 		return ctl_usage(ctl, "-n goes with --batch");

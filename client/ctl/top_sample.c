@@ -12,10 +12,11 @@ void top_sample_free(struct top_sample *s)
 {
 	free(s->devices);
 	free(s->clients);
+	free(s->containers);
 	memset(s, 0, sizeof(*s));
 }
 
-static double rate(uint64_t now, uint64_t before, uint64_t ns)
+double top_rate(uint64_t now, uint64_t before, uint64_t ns)
 {
 	/* Counters of a device that came back start again. */
 	if (!ns || now < before)
@@ -55,9 +56,9 @@ static int add_devices(struct top_sample *s, const struct top_sample *before,
 
 			if (b->id != t->id)
 				continue;
-			t->jobs_s = rate(t->jobs, b->jobs, ns);
-			t->bytes_s = rate(t->bytes, b->bytes, ns);
-			t->faults_s = rate(t->faults, b->faults, ns);
+			t->jobs_s = top_rate(t->jobs, b->jobs, ns);
+			t->bytes_s = top_rate(t->bytes, b->bytes, ns);
+			t->faults_s = top_rate(t->faults, b->faults, ns);
 			break;
 		}
 	}
@@ -98,6 +99,7 @@ static int add_client(void *userdata, const Svad__V1__Client *c)
 	t->requests_s = -1;
 	snprintf(t->comm, sizeof(t->comm), "%s", c->comm);
 	snprintf(t->program, sizeof(t->program), "%s", c->program);
+	snprintf(t->container, sizeof(t->container), "%s", c->container);
 	return CTL_OK;
 }
 
@@ -137,13 +139,14 @@ static int client_rates(struct top_sample *s, const struct top_sample *before)
 			bsearch(&s->clients[i], old, before->n_clients, sizeof(*old), by_id);
 
 		if (o)
-			s->clients[i].requests_s = rate(s->clients[i].requests, o->requests, ns);
+			s->clients[i].requests_s = top_rate(s->clients[i].requests, o->requests, ns);
 	}
 	free(old);
 	return CTL_OK;
 }
 
-int top_sample_take(struct rpc *rpc, const struct top_sample *before, struct top_sample *ret)
+int top_sample_take(struct rpc *rpc, bool by_container, const struct top_sample *before,
+		    struct top_sample *ret)
 {
 	Svad__V1__GetStatus status = SVAD__V1__GET_STATUS__INIT;
 	Svad__V1__GetStats stats = SVAD__V1__GET_STATS__INIT;
@@ -154,6 +157,7 @@ int top_sample_take(struct rpc *rpc, const struct top_sample *before, struct top
 	int r;
 
 	memset(ret, 0, sizeof(*ret));
+	ret->by_container = by_container;
 	req.body_case = SVAD__V1__REQUEST__BODY_GET_STATUS;
 	req.get_status = &status;
 	r = rpc_call(rpc, &req, &reply);
@@ -176,6 +180,8 @@ int top_sample_take(struct rpc *rpc, const struct top_sample *before, struct top
 		return r;
 	ret->monotonic_ns = reply->get_stats->monotonic_ns;
 	r = add_devices(ret, before, reply->get_stats);
+	if (!r && by_container)
+		return top_containers_take(rpc, before, ret);
 	if (!r)
 		r = rpc_clients(rpc, &filter, add_client, &collect);
 	if (!r && before)
@@ -185,7 +191,7 @@ int top_sample_take(struct rpc *rpc, const struct top_sample *before, struct top
 	return r;
 }
 
-static void rate_cell(struct table *t, double v, const char *unit)
+void top_rate_cell(struct table *t, double v, const char *unit)
 {
 	char buf[UNITS_MAX];
 
@@ -206,8 +212,36 @@ static const struct table_column client_columns[] = {
 	{ "CLIENT", true, 0, 0 },   { "PID", true, 0, 0 },	   { "UID", true, 0, 3 },
 	{ "COMM", false, 8, 0 },    { "PROGRAM", false, 8, 5 },	   { "BONDS", true, 0, 0 },
 	{ "DRAINING", true, 0, 2 }, { "QUARANTINED", true, 0, 1 }, { "FAULTS", true, 0, 4 },
-	{ "REQ/S", true, 0, 6 },
+	{ "REQ/S", true, 0, 6 },    { "CONTAINER", false, 12, 7 },
 };
+#define CONTAINER_COLUMN 10
+
+static int clients_table(const struct top_sample *s, struct table **ret)
+{
+	struct table *clients;
+
+	if (table_new(client_columns, sizeof(client_columns) / sizeof(client_columns[0]), &clients))
+		return CTL_FAILED;
+	table_optional(clients, CONTAINER_COLUMN);
+	for (size_t i = 0; i < s->n_clients; i++) {
+		const struct top_client *c = &s->clients[i];
+
+		table_cell(clients, STYLE_NONE, "%llu", (unsigned long long)c->id);
+		table_cell(clients, STYLE_NONE, "%d", c->pid);
+		table_cell(clients, STYLE_NONE, "%u", c->uid);
+		table_cell(clients, STYLE_NONE, "%s", c->comm);
+		table_cell(clients, STYLE_NONE, "%s", c->program);
+		table_cell(clients, STYLE_NONE, "%u", c->bonds);
+		table_cell(clients, c->draining ? STYLE_YELLOW : STYLE_NONE, "%u", c->draining);
+		table_cell(clients, c->quarantined ? STYLE_RED : STYLE_NONE, "%u", c->quarantined);
+		table_cell(clients, c->faults ? STYLE_YELLOW : STYLE_NONE, "%llu",
+			   (unsigned long long)c->faults);
+		top_rate_cell(clients, c->requests_s, "");
+		table_cell(clients, STYLE_NONE, "%s", *c->container ? c->container : "-");
+	}
+	*ret = clients;
+	return CTL_OK;
+}
 
 #define BAR 8u
 
@@ -233,7 +267,7 @@ int top_sample_print(const struct top_sample *s, FILE *out, unsigned width, unsi
 	int r = CTL_FAILED;
 
 	if (table_new(device_columns, sizeof(device_columns) / sizeof(device_columns[0]), &devices) ||
-	    table_new(client_columns, sizeof(client_columns) / sizeof(client_columns[0]), &clients))
+	    (s->by_container ? top_containers_table(s, &clients) : clients_table(s, &clients)))
 		goto out;
 	for (size_t i = 0; i < s->n_devices; i++) {
 		const struct top_device *d = &s->devices[i];
@@ -241,7 +275,7 @@ int top_sample_print(const struct top_sample *s, FILE *out, unsigned width, unsi
 		table_cell(devices, STYLE_NONE, "%s", d->name);
 		table_cell(devices, style_health(d->health), "%s", name_health(d->health));
 		busy_cell(devices, d);
-		rate_cell(devices, d->jobs_s, "");
+		top_rate_cell(devices, d->jobs_s, "");
 		if (d->bytes_s < 0)
 			table_cell(devices, STYLE_DIM, "-");
 		else
@@ -250,22 +284,7 @@ int top_sample_print(const struct top_sample *s, FILE *out, unsigned width, unsi
 		table_cell(devices, d->draining ? STYLE_YELLOW : STYLE_NONE, "%u", d->draining);
 		table_cell(devices, d->quarantined ? STYLE_RED : STYLE_NONE, "%u", d->quarantined);
 		table_cell(devices, STYLE_NONE, "%llu", (unsigned long long)d->faults);
-		rate_cell(devices, d->faults_s, "");
-	}
-	for (size_t i = 0; i < s->n_clients; i++) {
-		const struct top_client *c = &s->clients[i];
-
-		table_cell(clients, STYLE_NONE, "%llu", (unsigned long long)c->id);
-		table_cell(clients, STYLE_NONE, "%d", c->pid);
-		table_cell(clients, STYLE_NONE, "%u", c->uid);
-		table_cell(clients, STYLE_NONE, "%s", c->comm);
-		table_cell(clients, STYLE_NONE, "%s", c->program);
-		table_cell(clients, STYLE_NONE, "%u", c->bonds);
-		table_cell(clients, c->draining ? STYLE_YELLOW : STYLE_NONE, "%u", c->draining);
-		table_cell(clients, c->quarantined ? STYLE_RED : STYLE_NONE, "%u", c->quarantined);
-		table_cell(clients, c->faults ? STYLE_YELLOW : STYLE_NONE, "%llu",
-			   (unsigned long long)c->faults);
-		rate_cell(clients, c->requests_s, "");
+		top_rate_cell(devices, d->faults_s, "");
 	}
 	fprintf(out, "%ssvad %s%s up %s, backend %s %s%s", style_on(STYLE_BOLD), s->version,
 		style_off(STYLE_BOLD), units_ns(s->uptime_ns, up), s->backend, s->backend_up ? "up" : "DOWN",
@@ -356,9 +375,12 @@ int top_sample_json(const struct top_sample *s)
 		json_add_u64(j, "quarantined", c->quarantined);
 		json_add_u64(j, "faults", c->faults);
 		json_add(j, "requests_per_s", c->requests_s < 0 ? json_null() : json_real(c->requests_s));
+		json_add_str(j, "container", c->container);
 		json_array_append_new(clients, j);
 	}
 	json_add(o, "devices", devices);
 	json_add(o, "clients", clients);
+	if (s->by_container)
+		json_add(o, "containers", top_containers_json(s));
 	return json_print(o, true);
 }

@@ -13,7 +13,7 @@
 
 struct watch {
 	bool json;
-	const char *device;
+	const char *device, *container;
 	uint64_t client, left;
 	bool limited, done;
 	int r;
@@ -36,6 +36,8 @@ static void print(const rpc_event *e)
 		printf(" pid %d uid %u", e->pid, e->uid);
 	if (e->kind == SVAD__V1__EVENT_KIND__EVENT_FAULT)
 		printf(" at 0x%llx: %s", (unsigned long long)e->address, name_fault(e->code));
+	if (*e->container)
+		printf(" container %s", e->container);
 	if (e->cause)
 		printf(", %s", name_cause(e->cause));
 	if (e->duration_ns)
@@ -56,6 +58,8 @@ static void on_event(void *userdata, const rpc_event *e)
 	if (w->device && strcmp(e->device, w->device))
 		return;
 	if (w->client && e->client != w->client)
+		return;
+	if (w->container && strncmp(e->container, w->container, strlen(w->container)))
 		return;
 	if (w->json) {
 		w->r = json_print(json_event(e), true);
@@ -81,6 +85,8 @@ int cmd_watch(struct ctl *ctl, int argc, char **argv)
 		{ "snapshot", 0, NULL, "first one BOUND for each bond there is", &snapshot, NULL },
 		{ "device", 0, "NAME", "only this device's", NULL, &w.device },
 		{ "client", 0, "ID", "only this client's", NULL, &client },
+		{ "container", 0, "ID", "only this container's (or the beginning of its id)", NULL,
+		  &w.container },
 		{ "count", 'n', "N", "end after N events", NULL, &count },
 		CTL_OPTIONS_END,
 	};
@@ -93,6 +99,8 @@ int cmd_watch(struct ctl *ctl, int argc, char **argv)
 		return r;
 	if (client && (!ctl_u64(client, &w.client) || !w.client))
 		return ctl_usage(ctl, "--client: \"%s\" is no client's id; see svadctl client list", client);
+	if (w.container && !*w.container)
+		return ctl_usage(ctl, "--container: the id is empty");
 	if (count) {
 		w.limited = true;
 		if (!ctl_u64(count, &w.left) || !w.left)

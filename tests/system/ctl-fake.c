@@ -11,10 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../child.h"
 #include "../../kmod/svabroker.h"
 #include "../../proto/status.h"
 #include "../../proto/wire.h"
+#include "../child.h"
 #include "ctl-fake.h"
 
 #define PAGE 400u
@@ -51,6 +51,9 @@ static void send_reply(int fd, Svad__V1__Reply *reply)
 static char sim0[] = "sim0", sim1[] = "sim1", comm[] = "w\303\266rker", platform[] = "platform";
 static char evil[] = "evil\033[2J\007", bidi[] = "abc\342\200\256def";
 static char why[] = "1 PASID is quarantined", none[] = "";
+
+/* Containers: web (with a pod and a history), worker, and web-old, which was removed. */
+static char web[] = "web0a1b2c3d4e5f60718293a4b5c6d7e8f9", worker[] = "worker", old[] = "web-old";
 
 static char *name(char *plain)
 {
@@ -102,6 +105,8 @@ static void make_bond(Svad__V1__Bond *b, unsigned id, bool quarantined)
 	b->draining_ns = quarantined ? 1200000 : 0;
 	b->references = 1;
 	b->comm = name(comm);
+	if (id % 7 == 1 || quarantined)
+		b->container = web;
 }
 
 static void list_bonds(int fd, Svad__V1__Reply *reply, const Svad__V1__AdminListBonds *req)
@@ -169,6 +174,9 @@ static void list_clients(int fd, Svad__V1__Reply *reply)
 		clients[i].requests = now_ns() / 1000;
 		clients[i].netns_cookie = UINT64_MAX;
 		clients[i].connected = i != 2;
+		clients[i].cgroup_id = 77;
+		if (i == 1)
+			clients[i].container = web;
 		list[body.n_clients++] = &clients[i];
 	}
 	body.clients = list;
@@ -252,6 +260,8 @@ static void send_event(int fd, Svad__V1__EventKind kind, unsigned bond)
 	e.pasid = bond;
 	e.cause = SVAD__V1__CAUSE__CAUSE_ADMIN;
 	e.duration_ns = 1234567;
+	if (bond % 2)
+		e.container = web;
 	reply.body_case = SVAD__V1__REPLY__BODY_EVENT;
 	reply.event = &e;
 	send_reply(fd, &reply);
@@ -267,7 +277,7 @@ static void end_bonds(int fd, Svad__V1__Reply *reply, const Svad__V1__Revoke *re
 	bool stuck = mode == FAKE_STUCK || mode == FAKE_STUCK_FIXED;
 
 	body.slowest_ns = 1234567;
-	body.ended = req->bond ? 1 : 3;
+	body.ended = req->bond ? 1 : *req->container ? 2 : 3;
 	body.clean = stuck && req->bond ? 0 : body.ended - (stuck ? 1 : 0);
 	body.quarantined = stuck ? 1 : 0;
 	if (mode == FAKE_EMPTY)
@@ -279,7 +289,7 @@ static void end_bonds(int fd, Svad__V1__Reply *reply, const Svad__V1__Revoke *re
 		status.message = late;
 		reply->status = &status;
 	}
-	if (watcher >= 0 && req->all) {
+	if (watcher >= 0 && (req->all || !strcmp(req->container, web))) {
 		send_event(watcher, SVAD__V1__EVENT_KIND__EVENT_CLEAN, 7);
 		send_event(watcher,
 			   stuck ? SVAD__V1__EVENT_KIND__EVENT_QUARANTINED
@@ -288,6 +298,201 @@ static void end_bonds(int fd, Svad__V1__Reply *reply, const Svad__V1__Revoke *re
 	}
 	reply->body_case = SVAD__V1__REPLY__BODY_REVOKE;
 	reply->revoke = &body;
+	send_reply(fd, reply);
+}
+
+static const struct {
+	char *name;
+	Svad__V1__ContainerState state;
+} world[] = {
+	{ web, SVAD__V1__CONTAINER_STATE__CONTAINER_ACTIVE },
+	{ worker, SVAD__V1__CONTAINER_STATE__CONTAINER_REMOVING },
+	{ old, SVAD__V1__CONTAINER_STATE__CONTAINER_REMOVED },
+};
+#define N_CONTAINERS (sizeof(world) / sizeof(world[0]))
+
+static void make_end(Svad__V1__BondEnd *e, unsigned id, bool stuck)
+{
+	svad__v1__bond_end__init(e);
+	e->bond = id;
+	e->device = sim0;
+	e->pasid = id;
+	e->state = stuck ? SVAD__V1__PASID_STATE__PASID_QUARANTINED : SVAD__V1__PASID_STATE__PASID_CLEAN;
+	e->duration_ns = 1234567;
+	e->pid = 1234;
+	e->cause = SVAD__V1__CAUSE__CAUSE_CONTAINER_GONE;
+}
+
+static void list_containers(int fd, Svad__V1__Reply *reply, const Svad__V1__ListContainers *req)
+{
+	static char network[] = "podman", eth0[] = "eth0", ns[] = "shop", pod[] = "web-1",
+		    path[] = "/run/netns/w", glob[] = "sim*", by[] = "cni", cni[] = "by cni",
+		    several[] = "that is the beginning of several ids", nobody[] = "no such container";
+	static char *globs[] = { glob };
+	Svad__V1__ListContainersReply body = SVAD__V1__LIST_CONTAINERS_REPLY__INIT;
+	Svad__V1__ContainerLimits limits = SVAD__V1__CONTAINER_LIMITS__INIT;
+	Svad__V1__Container c[N_CONTAINERS], *list[N_CONTAINERS];
+	Svad__V1__Attachment a[N_CONTAINERS], *al[N_CONTAINERS];
+	Svad__V1__TimelineEntry t[4], *tl[4];
+	Svad__V1__Status status = SVAD__V1__STATUS__INIT;
+	Svad__V1__BondEnd ends[2];
+	uint64_t cgroups[] = { 1, UINT64_MAX };
+	size_t matches = 0;
+
+	limits.bonds = 64;
+	limits.drain_deadline_ms = 1500;
+	for (unsigned i = 0; i < 4; i++) {
+		svad__v1__timeline_entry__init(&t[i]);
+		t[i].monotonic_ns = 1000000000u + i * 2000000u;
+		t[i].realtime_ns = 1700000000000000000;
+		tl[i] = &t[i];
+	}
+	t[0].kind = SVAD__V1__TIMELINE_KIND__TIMELINE_REGISTERED;
+	t[1].kind = SVAD__V1__TIMELINE_KIND__TIMELINE_REMOVE_ASKED;
+	t[1].text = cni;
+	for (unsigned i = 0; i < 2; i++) {
+		make_end(&ends[i], 7 + i, i == 1 && mode == FAKE_STUCK);
+		t[2 + i].kind = SVAD__V1__TIMELINE_KIND__TIMELINE_BOND_END;
+		t[2 + i].bond = &ends[i];
+	}
+	for (unsigned i = 0; i < N_CONTAINERS && mode != FAKE_EMPTY; i++) {
+		svad__v1__container__init(&c[i]);
+		svad__v1__attachment__init(&a[i]);
+		a[i].network = network;
+		a[i].container_id = world[i].name;
+		a[i].ifname = eth0;
+		al[i] = &a[i];
+		c[i].id = i + 1;
+		c[i].name = i ? world[i].name : name(world[i].name);
+		c[i].attachments = &al[i];
+		c[i].n_attachments = world[i].state == SVAD__V1__CONTAINER_STATE__CONTAINER_REMOVED ? 0 : 1;
+		c[i].state = world[i].state;
+		c[i].netns_cookie = UINT64_MAX;
+		c[i].netns_inode = 4026532000u + i;
+		c[i].netns_path = path;
+		c[i].limits = &limits;
+		c[i].by = by;
+		c[i].age_ns = 5000000000u;
+		c[i].requests = now_ns() / 1000;
+		if (!i) {
+			c[i].pod_namespace = ns;
+			c[i].pod_name = pod;
+			c[i].devices = globs;
+			c[i].n_devices = 1;
+			c[i].bonds = 3;
+			c[i].quarantined = 1;
+			c[i].refused = 12;
+			c[i].cgroup_ids = cgroups;
+			c[i].n_cgroup_ids = 2;
+		}
+		if (world[i].state == SVAD__V1__CONTAINER_STATE__CONTAINER_REMOVED && !req->removed)
+			continue;
+		if (*req->only && strncmp(world[i].name, req->only, strlen(req->only)))
+			continue;
+		if (*req->network && strcmp(req->network, network))
+			continue;
+		if (req->timeline && *req->only) {
+			c[i].timeline = tl;
+			c[i].n_timeline = 4;
+		}
+		matches++;
+		list[body.n_containers++] = &c[i];
+	}
+	if (*req->only && matches != 1) {
+		status.code = matches ? SVAD_FAILED_PRECONDITION : SVAD_NOT_FOUND;
+		status.message = matches ? several : nobody;
+		reply->status = &status;
+		send_reply(fd, reply);
+		return;
+	}
+	body.containers = list;
+	if (mode == FAKE_ENDLESS)
+		body.next = req->page && req->page->after ? req->page->after : 1;
+	reply->body_case = SVAD__V1__REPLY__BODY_LIST_CONTAINERS;
+	reply->list_containers = &body;
+	send_reply(fd, reply);
+}
+
+static void remove_container(int fd, Svad__V1__Reply *reply, const Svad__V1__RemoveContainer *req)
+{
+	static char late[] = "1 bond was not drained in time";
+	const char *id = req->attachment ? req->attachment->container_id : "";
+	Svad__V1__RemoveContainerReply body = SVAD__V1__REMOVE_CONTAINER_REPLY__INIT;
+	Svad__V1__Status status = SVAD__V1__STATUS__INIT;
+	Svad__V1__BondEnd ends[2], *list[2] = { &ends[0], &ends[1] };
+
+	body.known = !strcmp(id, web) || !strcmp(id, worker);
+	if (!strcmp(id, web) || !strcmp(id, old)) {
+		make_end(&ends[0], 7, false);
+		make_end(&ends[1], 8, mode == FAKE_STUCK);
+		body.ended = 2;
+		body.clean = mode == FAKE_STUCK || mode == FAKE_DEADLINE ? 1 : 2;
+		body.quarantined = mode == FAKE_STUCK;
+		body.slowest_ns = 1234567;
+		body.bonds = list;
+		body.n_bonds = 2;
+	}
+	if (!strcmp(req->attachment->network, "second"))
+		body.attachments_left = 1;
+	if (mode == FAKE_DEADLINE) {
+		ends[1].state = SVAD__V1__PASID_STATE__PASID_STOPPING;
+		body.pending = 1;
+		status.code = SVAD_DEADLINE_EXCEEDED;
+		status.message = late;
+		reply->status = &status;
+	}
+	reply->body_case = SVAD__V1__REPLY__BODY_REMOVE_CONTAINER;
+	reply->remove_container = &body;
+	send_reply(fd, reply);
+}
+
+/* What was registered comes back as the names of the devices, for tests to see. */
+static void register_container(int fd, Svad__V1__Reply *reply, const Svad__V1__RegisterContainer *req)
+{
+	static char no_cookie[] = "the request has no cookie or no netns";
+	static char said[6][300];
+	char *list[6] = { said[0], said[1], said[2], said[3], said[4], said[5] };
+	Svad__V1__RegisterContainerReply body = SVAD__V1__REGISTER_CONTAINER_REPLY__INIT;
+	Svad__V1__Status status = SVAD__V1__STATUS__INIT;
+
+	if (!req->netns_cookie || !req->netns_dev || !req->netns_inode || !req->attachment) {
+		status.code = SVAD_INVALID_ARGUMENT;
+		status.message = no_cookie;
+		reply->status = &status;
+		send_reply(fd, reply);
+		return;
+	}
+	snprintf(said[0], sizeof(said[0]), "key=%.60s/%.60s/%s", req->attachment->network,
+		 req->attachment->container_id, req->attachment->ifname);
+	snprintf(said[1], sizeof(said[1]), "by=%.20s,pid=%d", req->by, req->pid);
+	snprintf(said[2], sizeof(said[2]), "pod=%.60s+%.60s+%.60s", req->pod_namespace, req->pod_name,
+		 req->pod_uid);
+	snprintf(said[3], sizeof(said[3]), "globs=%zu:%.60s:%.60s", req->n_devices,
+		 req->n_devices ? req->devices[0] : "", req->n_devices > 1 ? req->devices[1] : "");
+	snprintf(said[4], sizeof(said[4]), "limits=%u,%u,%u,%u", req->limits ? req->limits->bonds : 0,
+		 req->limits ? req->limits->connections : 0,
+		 req->limits ? req->limits->requests_per_second : 0,
+		 req->limits ? req->limits->drain_deadline_ms : 0);
+	snprintf(said[5], sizeof(said[5]), "path=%.200s", req->netns_path);
+	body.container = 4;
+	body.devices = list;
+	body.n_devices = 6;
+	reply->body_case = SVAD__V1__REPLY__BODY_REGISTER_CONTAINER;
+	reply->register_container = &body;
+	send_reply(fd, reply);
+}
+
+static void reconcile(int fd, Svad__V1__Reply *reply)
+{
+	Svad__V1__ReconcileContainersReply body = SVAD__V1__RECONCILE_CONTAINERS_REPLY__INIT;
+	char *names[] = { worker };
+
+	body.looked_at = N_CONTAINERS;
+	body.removed = 1;
+	body.names = names;
+	body.n_names = 1;
+	reply->body_case = SVAD__V1__REPLY__BODY_RECONCILE_CONTAINERS;
+	reply->reconcile_containers = &body;
 	send_reply(fd, reply);
 }
 
@@ -380,6 +585,18 @@ static bool answer(int fd, const Svad__V1__Request *req)
 		break;
 	case SVAD__V1__REQUEST__BODY_RESET_DEVICE:
 		reset(fd, &reply);
+		break;
+	case SVAD__V1__REQUEST__BODY_LIST_CONTAINERS:
+		list_containers(fd, &reply, req->list_containers);
+		break;
+	case SVAD__V1__REQUEST__BODY_REMOVE_CONTAINER:
+		remove_container(fd, &reply, req->remove_container);
+		break;
+	case SVAD__V1__REQUEST__BODY_REGISTER_CONTAINER:
+		register_container(fd, &reply, req->register_container);
+		break;
+	case SVAD__V1__REQUEST__BODY_RECONCILE_CONTAINERS:
+		reconcile(fd, &reply);
 		break;
 	case SVAD__V1__REQUEST__BODY_WATCH:
 		watcher = fd;
