@@ -163,6 +163,7 @@ void client_end(struct client *client, enum svab_cause cause)
 		list_for_each_safe(pos, tmp, &client->ctxs)
 			ctx_revoke(container_of(pos, struct ctx, link), cause);
 		event_client(client, SVAD__V1__EVENT_KIND__EVENT_CLIENT_GONE, "");
+		container_client_gone(client);
 		if (client->conn)
 			conn_close(client->conn, false);
 	}

@@ -612,6 +612,18 @@ void container_leave(struct client *client)
 	container_put(c);
 }
 
+void container_client_gone(struct client *client)
+{
+	struct container *c = client->container;
+	char text[64];
+
+	if (!c || !client->bonds || c->broker->ending ||
+	    c->state != SVAD__V1__CONTAINER_STATE__CONTAINER_ACTIVE)
+		return;
+	snprintf(text, sizeof(text), "%u bonds or grants", client->bonds);
+	timeline_client(c, SVAD__V1__TIMELINE_KIND__TIMELINE_CLIENT_GONE, client->node.id, client->pid, text);
+}
+
 void container_note_cgroup(struct container *c, uint64_t id)
 {
 	if (!id || c->n_cgroup_ids == sizeof(c->cgroup_ids) / sizeof(c->cgroup_ids[0]))

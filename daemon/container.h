@@ -144,6 +144,7 @@ void container_put(struct container *container); /* NULL is fine. Frees it when 
 void container_join(struct container *container, struct client *client);
 /* The client goes (client_maybe_free(), which is all that calls this). What it is still charged with goes back. Fine when it is of none. */
 void container_leave(struct client *client);
+void container_client_gone(struct client *client); /* its process has, for the timeline; fine when it is of none */
 /* For people; each id once, the first few. 0 is none. */
 void container_note_cgroup(struct container *container, uint64_t cgroup_id);
 

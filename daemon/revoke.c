@@ -8,6 +8,7 @@
 #include "../proto/status.h"
 #include "bond.h"
 #include "client.h"
+#include "container.h"
 #include "device.h"
 #include "events.h"
 #include "rpc.h"
@@ -128,10 +129,13 @@ static int revoke_bond(struct revoke_op *r, struct bond *bond)
 	return 0;
 }
 
-static bool revoke_matches(const struct bond *bond, const Svad__V1__Revoke *ask)
+static bool revoke_matches(const struct bond *bond, const Svad__V1__Revoke *ask,
+			   const struct container *container)
 {
 	const struct list *pos;
 
+	if (container)
+		return bond->container == container;
 	if (ask->bond)
 		return bond->node.id == ask->bond;
 	if (ask->device[0])
@@ -148,7 +152,8 @@ static bool revoke_matches(const struct bond *bond, const Svad__V1__Revoke *ask)
 }
 
 /* True when exactly one target is named and it exists; else answered. */
-static bool revoke_check(struct conn *conn, const Svad__V1__Request *request)
+static bool revoke_check(struct conn *conn, const Svad__V1__Request *request,
+			 struct container **ret_container)
 {
 	const Svad__V1__Revoke *ask = request->revoke;
 	struct broker *broker = conn->broker;
@@ -161,10 +166,17 @@ static bool revoke_check(struct conn *conn, const Svad__V1__Request *request)
 		return false;
 	}
 	if (ask->container[0]) {
-		conn_error(conn, request->id, SVAD_UNIMPLEMENTED,
-			   "Containers are not supported by this version of svad: it does not know which "
-			   "client belongs to one.");
-		return false;
+		int r = container_by_name(broker, ask->container, false, ret_container);
+
+		if (r < 0) {
+			conn_error(conn, request->id,
+				   r == -EEXIST ? SVAD_FAILED_PRECONDITION : SVAD_NOT_FOUND,
+				   r == -EEXIST ? "'%s' is the beginning of several containers' ids; give more of it."
+						: "There is no container '%s'; svadctl container list shows those "
+						  "there are.",
+				   ask->container);
+			return false;
+		}
 	}
 	if (ask->bond && !bond_find(broker, ask->bond)) {
 		conn_error(
@@ -194,7 +206,7 @@ static bool revoke_check(struct conn *conn, const Svad__V1__Request *request)
 }
 
 /* Grants that were not used yet end too: nobody named here may bind on what was given before. */
-static void revoke_grants(struct broker *broker, const Svad__V1__Revoke *ask)
+static void revoke_grants(struct broker *broker, const Svad__V1__Revoke *ask, const struct container *container)
 {
 	struct list *c, *x, *h, *htmp;
 
@@ -202,7 +214,8 @@ static void revoke_grants(struct broker *broker, const Svad__V1__Revoke *ask)
 		struct client *client = container_of(c, struct client, link);
 
 		if (ask->bond || (ask->client && client->node.id != ask->client) ||
-		    (ask->has_uid && client->uid != ask->uid))
+		    (ask->has_uid && client->uid != ask->uid) ||
+		    (container && client->container != container))
 			continue;
 		list_for_each(x, &client->ctxs) {
 			struct ctx *ctx = container_of(x, struct ctx, link);
@@ -225,6 +238,7 @@ void rpc_revoke(struct conn *conn, const Svad__V1__Request *request)
 {
 	const Svad__V1__Revoke *ask = request->revoke;
 	struct broker *broker = conn->broker;
+	struct container *container = NULL;
 	struct revoke_op *r;
 	struct list *pos, *tmp;
 	int err;
@@ -232,7 +246,7 @@ void rpc_revoke(struct conn *conn, const Svad__V1__Request *request)
 	/* What was bound before this was asked, we may not have read yet: it is meant too. */
 	if (broker->backend)
 		broker->backend->ops->catch_up(broker->backend);
-	if (!revoke_check(conn, request))
+	if (!revoke_check(conn, request, &container))
 		return;
 	r = calloc(1, sizeof(*r));
 	err = r ? op_init(&r->op, conn, request->id, revoke_free) : -ENOMEM;
@@ -245,7 +259,7 @@ void rpc_revoke(struct conn *conn, const Svad__V1__Request *request)
 	list_for_each_safe(pos, tmp, &broker->bond_list) {
 		struct bond *bond = container_of(pos, struct bond, link);
 
-		if (!revoke_matches(bond, ask))
+		if (!revoke_matches(bond, ask, container))
 			continue;
 		err = revoke_bond(r, bond);
 		if (err < 0)
@@ -258,7 +272,7 @@ void rpc_revoke(struct conn *conn, const Svad__V1__Request *request)
 		revoke_free(&r->op);
 		return;
 	}
-	revoke_grants(broker, ask);
+	revoke_grants(broker, ask, container);
 	uv_timer_start(&r->timer, revoke_timeout, ask->timeout_ms ? ask->timeout_ms : r->timeout_ms, 0);
 	r->started = true;
 	revoke_maybe_answer(r);

@@ -5,7 +5,9 @@
 #include "conn.h"
 
 #define PAGE_DEFAULT 100u
-#define PAGE_MAX 200u /* a full page of the widest rows stays below WIRE_MAX */
+#define PAGE_MAX 200u
+#define PAGE_BYTES (WIRE_MAX - 1024u) /* of its rows, however wide they are */
+#define PAGE_ROW 8u /* tag and length of a row in its page, at most */
 
 typedef void (*rpc_handler)(struct conn *conn, const Svad__V1__Request *request);
 

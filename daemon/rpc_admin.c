@@ -7,6 +7,7 @@
 #include "../proto/status.h"
 #include "bond.h"
 #include "client.h"
+#include "container.h"
 #include "device.h"
 #include "events.h"
 #include "peer.h"
@@ -72,6 +73,9 @@ static void client_fill(struct client *client, Svad__V1__Client *msg, char comm[
 	msg->connected = client->conn != NULL;
 	msg->max_bonds = client->broker->config->bonds_per_client;
 	msg->netns_cookie = client->netns_cookie;
+	msg->cgroup_id = client->cgroup_id;
+	if (client->container)
+		msg->container = client->container->name;
 }
 
 void rpc_list_clients(struct conn *conn, const Svad__V1__Request *request)
@@ -84,6 +88,7 @@ void rpc_list_clients(struct conn *conn, const Svad__V1__Request *request)
 	uint64_t after = ask->page ? ask->page->after : 0;
 	uint32_t size = page_size(ask->page);
 	struct list *pos;
+	size_t bytes = 0;
 
 	body.clients = pointers;
 	list_for_each(pos, &conn->broker->client_list) {
@@ -97,6 +102,11 @@ void rpc_list_clients(struct conn *conn, const Svad__V1__Request *request)
 		}
 		pointers[body.n_clients] = &messages[body.n_clients];
 		client_fill(client, pointers[body.n_clients], comm[body.n_clients]);
+		bytes += svad__v1__client__get_packed_size(pointers[body.n_clients]) + PAGE_ROW;
+		if (bytes > PAGE_BYTES) {
+			body.next = pointers[body.n_clients - 1]->id;
+			break;
+		}
 		body.n_clients++;
 	}
 	if (ask->only && !body.n_clients) {
@@ -131,6 +141,7 @@ void rpc_admin_list_bonds(struct conn *conn, const Svad__V1__Request *request)
 	uint64_t after = ask->page ? ask->page->after : 0;
 	uint32_t size = page_size(ask->page);
 	struct list *pos;
+	size_t bytes = 0;
 
 	/* On a later page: it has gone meanwhile, and the list ends. */
 	if (!after && ask->client && !client_find(conn->broker, ask->client)) {
@@ -160,6 +171,11 @@ void rpc_admin_list_bonds(struct conn *conn, const Svad__V1__Request *request)
 		}
 		pointers[body.n_bonds] = &messages[body.n_bonds];
 		bond_fill(bond, pointers[body.n_bonds], comm[body.n_bonds]);
+		bytes += svad__v1__bond__get_packed_size(pointers[body.n_bonds]) + PAGE_ROW;
+		if (bytes > PAGE_BYTES) {
+			body.next = pointers[body.n_bonds - 1]->id;
+			break;
+		}
 		body.n_bonds++;
 	}
 	if (ask->only && !body.n_bonds) {
@@ -255,6 +271,8 @@ void rpc_watch(struct conn *conn, const Svad__V1__Request *request)
 		event.pasid = bond->pasid;
 		event.state = (Svad__V1__PasidState)bond->drain.state;
 		event.cause = (Svad__V1__Cause)bond->drain.cause;
+		if (bond->container)
+			event.container = bond->container->name;
 		conn_event(conn, &event);
 	}
 }

@@ -400,6 +400,7 @@ void rpc_list_bonds(struct conn *conn, const Svad__V1__Request *request)
 	char comm[PAGE_MAX][32];
 	uint64_t after = request->list_bonds->page ? request->list_bonds->page->after : 0;
 	uint32_t size = page_size(request->list_bonds->page), i;
+	size_t bytes = 0;
 	struct list *c, *h;
 
 	body.bonds = pointers;
@@ -433,6 +434,13 @@ void rpc_list_bonds(struct conn *conn, const Svad__V1__Request *request)
 			}
 			pointers[at] = &messages[i];
 			bond_fill(bond, pointers[at], comm[i]);
+		}
+	}
+	for (i = 0; i < body.n_bonds; i++) {
+		bytes += svad__v1__bond__get_packed_size(pointers[i]) + PAGE_ROW;
+		if (bytes > PAGE_BYTES) {
+			body.n_bonds = i;
+			body.next = 1;
 		}
 	}
 	if (body.next)

@@ -12,8 +12,6 @@
 #include "reconcile.h"
 #include "rpc_container.h"
 
-#define ROOM (WIRE_MAX - 1024u) /* of a page, for its rows */
-
 /* A row, and all that it points to. */
 struct row {
 	Svad__V1__Container msg;
@@ -166,7 +164,7 @@ static size_t row_fit(struct row *row)
 	Svad__V1__Container *msg = &row->msg;
 	size_t size;
 
-	while ((size = svad__v1__container__get_packed_size(msg)) > ROOM) {
+	while ((size = svad__v1__container__get_packed_size(msg)) + PAGE_ROW > PAGE_BYTES) {
 		if (msg->n_timeline > 16) {
 			memmove(&msg->timeline[8], &msg->timeline[9],
 				(msg->n_timeline - 9) * sizeof(msg->timeline[0]));
@@ -179,7 +177,7 @@ static size_t row_fit(struct row *row)
 			break;
 		}
 	}
-	return size + 8; /* its tag and length in the page */
+	return size + PAGE_ROW;
 }
 
 static bool has_network(const struct container *c, const char *network)
@@ -220,7 +218,7 @@ static bool page_add(struct page *page, struct container *c, bool timeline)
 		return false;
 	}
 	bytes = row_fit(row);
-	if (page->bytes + bytes > ROOM && page->n) {
+	if (page->bytes + bytes > PAGE_BYTES && page->n) {
 		row_free(row);
 		free(row);
 		page->next = page->pointers[page->n - 1]->id;

@@ -15,7 +15,7 @@ struct stats_op {
 	struct figures_ask ask;
 };
 
-#define MAX_COUNTERS 48
+#define MAX_COUNTERS 64
 
 struct counter_list {
 	Svad__V1__Counter counters[MAX_COUNTERS], *pointers[MAX_COUNTERS];
@@ -46,6 +46,10 @@ static void stats_collect(struct broker *broker, struct counter_list *l)
 	add(l, "svad_bonds_draining", "Bonds in STOPPING or FLUSHED", broker->n_draining, true);
 	add(l, "svad_bonds_quarantined", "Bonds whose device did not stop", broker->n_quarantined, true);
 	add(l, "svad_charged_uids", "Users with anything charged to them", broker->users.n, true);
+	add(l, "svad_containers", "Containers registered", broker->registry.n_active, true);
+	add(l, "svad_containers_removed",
+	    "Removed containers whose clients are still refused: their netns lives, or a bond of theirs does",
+	    broker->registry.n_tombstones, true);
 	add(l, "svad_backend_up", "1 while the device backend serves",
 	    broker->backend && broker->backend->is_synced, true);
 	add(l, "svad_broker_restarts_total", "Times that the broker was restarted",
@@ -73,6 +77,14 @@ static void stats_collect(struct broker *broker, struct counter_list *l)
 	add(l, "svad_events_total", "Events sent to subscribers", c->events_sent, false);
 	add(l, "svad_events_lost_total", "Events that slow subscribers missed", c->events_lost, false);
 	add(l, "svad_reloads_total", "Configurations adopted after the first", c->reloads, false);
+	add(l, "svad_containers_registered_total", "Registrations of containers' attachments",
+	    c->containers_registered, false);
+	add(l, "svad_containers_removed_total", "Containers that were removed", c->containers_removed, false);
+	add(l, "svad_store_writes_total", "Times that the registry of containers was stored", c->store_writes,
+	    false);
+	add(l, "svad_store_failures_total", "Times that it could not be", c->store_failures, false);
+	add(l, "svad_store_damaged_total", "Stored containers that were lost to damage", c->store_damaged,
+	    false);
 	add(l, "svad_log_lost_total", "Log records that could not be written", log_lost(), false);
 	add(l, "svad_pasids_free", "PASIDs that can be given away", i->pasids_free, true);
 	add(l, "svad_pasids", "PASIDs in all", i->pasids_total, true);
