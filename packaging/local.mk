@@ -28,6 +28,7 @@ endif
 dist_doc_DATA = LICENSE NEWS README.md \
 	doc/architecture.md \
 	doc/client.md \
+	doc/containers.md \
 	doc/hardware.md \
 	doc/protocol.md \
 	doc/kmod.md \

@@ -9,6 +9,7 @@
 #   svad commands             run with --check (they would stay), and with the configuration that make install installs
 #   svadctl commands          (lines that begin with "svadctl" or "$ svadctl") run beside a daemon with the simulated devices; a device or
 #                             a bond that is not there may be reported (status 1), bad usage (2) and no daemon (3) are failures
+#   blocks after a line "<!-- run: NAME -->" need real container runtimes: tests/system/containers/docs.sh runs them
 #
 # Reports TAP.
 set -u
@@ -40,7 +41,9 @@ blocks() {
 	case $file in
 	*.md)
 		awk -v base="$base" '
-			/^```/ { if (open) { close(out); open = 0 } else { n++; open = 1; out = base "-" n ".txt"; printf "" >out }; next }
+			/^<!-- run: / { elsewhere = 1; next }
+			/^```/ { if (open) { close(out); open = 0; elsewhere = 0 } else { n++; open = 1; out = base "-" n ".txt"; printf "" >out }; next }
+			open && elsewhere { next }
 			open { print >out }' "$file"
 		;;
 	*)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sva/queue.h>
 #include <sva/sva.h>
+#include <unistd.h>
 
 #define LEN (1 << 20)
 
@@ -48,6 +49,9 @@ int main(int argc, char **argv)
 	if (r == 0) {
 		printf("bound: PASID %u\n", sva_bond_pasid(bond));
 		failed = use(sva, bond, from, to);
+		fflush(stdout);
+		if (!failed && argc > 2)
+			pause(); /* a second argument, whatever it is: keeps its binding until it is killed */
 		r = sva_unbind(bond,
 			       SVA_STATE_NONE); /* returns when the device can reach this memory no more */
 	}
