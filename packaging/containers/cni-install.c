@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Puts the plugin on a node and into the chain of the network that is there: for an init container, which has no shell.
+ * Puts the plugin on a node and into the chain of the network that is there: for an init container, which has
+ *no shell.
  *
  *	svad-cni-install --plugin FILE --bindir DIR --confdir DIR     installs
- *	svad-cni-install --remove --confdir DIR [--bindir DIR]        takes it out of every chain; with --bindir, the plugin too
+ *	svad-cni-install --remove --confdir DIR [--bindir DIR]        takes it out of every chain; with
+ *--bindir, the plugin too
  *	... --wait                                                    and then, or just, waits for SIGTERM
  *
- * The network is the first one by name, as container runtimes choose it. Both ways may be asked for again and again. What runtimes
- * read changes by rename, so they find the old or the new, whole; the temporary names are none that they look at.
+ * The network is the first one by name, as container runtimes choose it. Both ways may be asked for again and
+ *again. What runtimes read changes by rename, so they find the old or the new, whole; the temporary names are
+ *none that they look at.
  *
- * The plugin itself should stay while a container lives that was started with it: a runtime that does not find it cannot end that
- * container's network.
+ * The plugin itself should stay while a container lives that was started with it: a runtime that does not
+ *find it cannot end that container's network.
  *
  * Exit status: 0; 1 with the reason on stderr; 2 for bad usage.
  */
@@ -139,8 +142,8 @@ static bool ends_with(const char *s, const char *end)
 
 static int is_configuration(const struct dirent *e)
 {
-	return e->d_name[0] != '.' &&
-	       (ends_with(e->d_name, ".conflist") || ends_with(e->d_name, ".conf") || ends_with(e->d_name, ".json"));
+	return e->d_name[0] != '.' && (ends_with(e->d_name, ".conflist") || ends_with(e->d_name, ".conf") ||
+				       ends_with(e->d_name, ".json"));
 }
 
 static bool is_ours(const json_t *plugin)
@@ -163,7 +166,9 @@ static int rewrite(const char *dir, const char *name, const json_t *list)
 	if (lstat(path, &st) < 0)
 		return failed("%s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
-		return failed("%s is not a plain file: add { \"type\": \"" TYPE "\" } to its plugins where it really is", path);
+		return failed("%s is not a plain file: add { \"type\": \"" TYPE
+			      "\" } to its plugins where it really is",
+			      path);
 	text = json_dumps(list, JSON_INDENT(2));
 	if (!text)
 		return failed("out of memory");
@@ -206,22 +211,26 @@ static int chain_add(const char *dir, struct dirent **names, int n)
 	size_t i;
 
 	if (n == 0)
-		return failed("%s has no network configuration yet: install the cluster's network first, then try again", dir);
+		return failed("%s has no network configuration yet: install the cluster's network first, "
+			      "then try again",
+			      dir);
 	list = load(dir, names[0]->d_name);
 	if (!list)
 		return -1;
 	plugins = json_object_get(list, "plugins");
 	if (!json_is_array(plugins) || json_array_size(plugins) == 0) {
 		json_decref(list);
-		return failed("%s/%s is the first network, and not a list of plugins: only a .conflist can chain " TYPE, dir,
-			      names[0]->d_name);
+		return failed("%s/%s is the first network, and not a list of plugins: only a .conflist can "
+			      "chain " TYPE,
+			      dir, names[0]->d_name);
 	}
 	for (i = 0; i < json_array_size(plugins); i++)
 		if (is_ours(json_array_get(plugins, i)))
 			break;
 	if (i < json_array_size(plugins)) {
 		printf("%s/%s: " TYPE " is in its chain\n", dir, names[0]->d_name);
-	} else if (json_array_append_new(plugins, json_pack("{s:s, s:{s:b}}", "type", TYPE, "capabilities", TYPE, 1)) < 0) {
+	} else if (json_array_append_new(
+			   plugins, json_pack("{s:s, s:{s:b}}", "type", TYPE, "capabilities", TYPE, 1)) < 0) {
 		r = failed("out of memory");
 	} else {
 		r = rewrite(dir, names[0]->d_name, list);
@@ -268,7 +277,8 @@ static int chains(const char *dir, bool removal)
 	if (!removal)
 		r = chain_add(dir, names, n);
 	for (int i = 0; i < n; i++) {
-		if (removal && ends_with(names[i]->d_name, ".conflist") && chain_remove(dir, names[i]->d_name) < 0)
+		if (removal && ends_with(names[i]->d_name, ".conflist") &&
+		    chain_remove(dir, names[i]->d_name) < 0)
 			r = -1;
 		free(names[i]);
 	}
@@ -298,12 +308,9 @@ static int usage(void)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "plugin", required_argument, NULL, 'p' },
-		{ "bindir", required_argument, NULL, 'b' },
-		{ "confdir", required_argument, NULL, 'c' },
-		{ "remove", no_argument, NULL, 'r' },
-		{ "wait", no_argument, NULL, 'w' },
-		{ 0 },
+		{ "plugin", required_argument, NULL, 'p' },  { "bindir", required_argument, NULL, 'b' },
+		{ "confdir", required_argument, NULL, 'c' }, { "remove", no_argument, NULL, 'r' },
+		{ "wait", no_argument, NULL, 'w' },	     { 0 },
 	};
 	const char *plugin = NULL, *bindir = NULL, *confdir = NULL;
 	bool removal = false, waits = false;
