@@ -327,9 +327,12 @@ endif HAVE_CHECK
 noinst_PROGRAMS += svad-bench
 svad_bench_SOURCES = \
 	tests/bench/bench-bind.c \
+	tests/bench/bench-containers.c \
+	tests/bench/bench-containers.h \
 	tests/bench/bench-dbus.c \
 	tests/bench/bench-dma.c \
 	tests/bench/bench-drain.c \
+	tests/bench/bench-podman.c \
 	tests/bench/bench-proc.c \
 	tests/bench/bench-requests.c \
 	tests/bench/bench.c \

@@ -5,7 +5,7 @@
  * A table on stdout; results.json and, where gnuplot is, results.svg in DIR (default: bench). Exit status: 0
  *when everything could be measured, whether or not it reached what was asked for.
  */
-#include "bench.h"
+#include "bench-containers.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -200,6 +200,7 @@ static const struct {
 } parts[] = {
 	{ "bind", bench_bind }, { "requests", bench_requests }, { "memory", bench_memory },
 	{ "kill", bench_kill }, { "drain", bench_drain },	{ "dma", bench_dma },
+	{ "containers", bench_containers },
 };
 
 int main(int argc, char **argv)
@@ -209,6 +210,7 @@ int main(int argc, char **argv)
 		{ "only", required_argument, NULL, 'o' },
 		{ "builddir", required_argument, NULL, 'b' },
 		{ "output", required_argument, NULL, 'd' },
+		{ "victim", no_argument, NULL, 'v' },
 		{ 0 },
 	};
 	struct bench b = { .builddir = "." };
@@ -230,9 +232,11 @@ int main(int argc, char **argv)
 		case 'd':
 			dir = optarg;
 			break;
+		case 'v': /* by bench-podman.c, in its container */
+			return bench_podman_victim();
 		default:
 			fprintf(stderr,
-				"usage: svad-bench [--quick] [--only bind|requests|memory|kill|drain|dma] "
+				"usage: svad-bench [--quick] [--only bind|requests|memory|kill|drain|dma|containers] "
 				"[--builddir DIR] [--output DIR]\n");
 			return 2;
 		}

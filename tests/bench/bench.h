@@ -73,5 +73,6 @@ void bench_memory(struct bench *b);
 void bench_kill(struct bench *b);
 void bench_drain(struct bench *b);
 void bench_dma(struct bench *b);
+void bench_containers(struct bench *b);
 
 #endif
