@@ -207,17 +207,22 @@ after_each() {
 	:
 }
 
-diagnose() {
-	sed 's/^/# /' "$work/output" | tail -n 60
-	echo "# ---- svad's log:"
-	tail -c "+$(($1 + 1))" "$log" 2>/dev/null | tail -n 40 | sed 's/^/# /'
-	echo "# ---- svadctl:"
+# What there is to see when something has failed, before it is cleaned up.
+snapshot() {
 	{
+		echo "---- svadctl:"
 		timeout 20 svadctl status
 		timeout 20 svadctl container list
 		timeout 20 svadctl bond list
-	} 2>&1 | sed 's/^/# /'
-	tail -n 3 "$boxes"/*/out 2>/dev/null | sed 's/^/# /'
+		tail -n 3 "$boxes"/*/out 2>/dev/null
+	} >"$work/snapshot" 2>&1
+}
+
+diagnose() {
+	sed 's/^/# /' "$work/output" | tail -n 60
+	sed 's/^/# /' "$work/snapshot" 2>/dev/null
+	echo "# ---- svad's log:"
+	tail -c "+$(($1 + 1))" "$log" 2>/dev/null | tail -n 40 | sed 's/^/# /'
 }
 
 # Everything that the scenario made has ended, in svad too.
@@ -249,9 +254,11 @@ scenario() {
 	from=$(stat -c %s "$log" 2>/dev/null || echo 0)
 	rm -f "$work/skip"
 	("$@") >"$work/output" 2>&1 </dev/null || r=$?
+	((r == 0 || r == 77)) || snapshot
 	(after_each) >>"$work/output" 2>&1 </dev/null
-	if ((r == 0)); then
-		(nothing_left) >>"$work/output" 2>&1 </dev/null || r=1
+	if ((r == 0)) && ! (nothing_left) >>"$work/output" 2>&1 </dev/null; then
+		r=1
+		snapshot
 	fi
 	if ((r == 77)) && [[ -e $work/skip ]]; then
 		echo "ok $tests - $name # SKIP $(<"$work/skip")"
