@@ -102,5 +102,6 @@ test_hw_walk_LDADD = libvmhwtest.la $(TEST_LIBS)
 
 check_PROGRAMS += $(HW_TESTS)
 TESTS += $(HW_TESTS)
+TSAN_SUITES += test-hw-threads
 
 endif HAVE_CHECK
