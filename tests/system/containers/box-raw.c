@@ -11,8 +11,8 @@
  * let in raw-flood N COUNT		COUNT requests for the list of devices; how many were answered, how
  * many refused raw-garbage N BYTES		bytes that are no message; is the connection closed give N
  * PATH | take N PATH	a connection through a Unix socket at PATH: take listens, give connects raw-dial N
- * [SOCKET]		connects a socket that somebody else made: give N of a number that has none sends a fresh
- * one unshare-net			a user namespace and a network namespace of its own
+ * [SOCKET]		connects a socket that somebody else made: give N of a number that has none sends a
+ * fresh one unshare-net			a user namespace and a network namespace of its own
  */
 #include <errno.h>
 #include <poll.h>
@@ -25,9 +25,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "box.h"
+#include "box-wire.h"
 #include "status.h"
-#include "wire.h"
 
 #define RAW 16u
 #define ARENA (1u << 20)
@@ -75,9 +74,26 @@ static int dial(int fd, const char *path)
 	return connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
 }
 
-/* The answer to a request, events are passed over; NULL: the connection is closed, or nothing came. Good
- * until the next call. */
-static Svad__V1__Reply *exchange(int fd, Svad__V1__Request *req)
+static int seqpacket(void)
+{
+	return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+}
+
+int box_dial(const char *path)
+{
+	int fd = seqpacket(), r;
+
+	if (fd < 0)
+		return -errno;
+	r = dial(fd, socket_path(path));
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+Svad__V1__Reply *box_exchange(int fd, Svad__V1__Request *req, struct wire_fds *ret_fds)
 {
 	struct wire_fds fds = WIRE_FDS_NONE;
 	Svad__V1__Reply *reply = NULL;
@@ -93,7 +109,12 @@ static Svad__V1__Reply *exchange(int fd, Svad__V1__Request *req)
 		n = wire_recv(fd, packet, sizeof(packet), &fds, NULL, 0);
 		if (n <= 0)
 			return NULL;
-		wire_fds_close(&fds);
+		if (ret_fds) {
+			wire_fds_close(ret_fds);
+			*ret_fds = fds;
+		} else {
+			wire_fds_close(&fds);
+		}
 		wire_arena_init(&arena, arena_memory, sizeof(arena_memory));
 		if (wire_decode_reply(packet, (size_t)n, &arena, &reply) < 0)
 			return NULL;
@@ -101,8 +122,7 @@ static Svad__V1__Reply *exchange(int fd, Svad__V1__Request *req)
 	return reply;
 }
 
-/* Says what became of the request; true when it was answered with OK. */
-static bool answered(const struct box_call *call, const Svad__V1__Reply *reply)
+bool box_answered(const struct box_call *call, const Svad__V1__Reply *reply)
 {
 	if (!reply)
 		box_error(call, -EPIPE, "the connection was closed");
@@ -114,7 +134,7 @@ static bool answered(const struct box_call *call, const Svad__V1__Reply *reply)
 	return false;
 }
 
-static Svad__V1__Reply *hello(int fd)
+Svad__V1__Reply *box_hello(int fd)
 {
 	Svad__V1__Request req = SVAD__V1__REQUEST__INIT;
 	Svad__V1__Version v = SVAD__V1__VERSION__INIT;
@@ -126,12 +146,7 @@ static Svad__V1__Reply *hello(int fd)
 	body.program = (char *)"box-raw";
 	req.body_case = SVAD__V1__REQUEST__BODY_HELLO;
 	req.hello = &body;
-	return exchange(fd, &req);
-}
-
-static int seqpacket(void)
-{
-	return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	return box_exchange(fd, &req, NULL);
 }
 
 static void cmd_connect(struct box_call *call)
@@ -146,7 +161,7 @@ static void cmd_connect(struct box_call *call)
 	r = *fd < 0 ? -errno : dial(*fd, socket_path(call->word[2]));
 	if (r < 0)
 		box_error(call, r, "%s: %s", socket_path(call->word[2]), strerror(-r));
-	else if (answered(call, hello(*fd)))
+	else if (box_answered(call, box_hello(*fd)))
 		box_ok(call, "connected");
 }
 
@@ -173,8 +188,8 @@ static void cmd_list(struct box_call *call)
 		return;
 	req.body_case = SVAD__V1__REQUEST__BODY_LIST_BONDS;
 	req.list_bonds = &body;
-	reply = exchange(*fd, &req);
-	if (!answered(call, reply))
+	reply = box_exchange(*fd, &req, NULL);
+	if (!box_answered(call, reply))
 		return;
 	for (size_t i = 0;
 	     reply->list_bonds && i < reply->list_bonds->n_bonds && strlen(text) < sizeof(text) - 32; i++)
@@ -191,14 +206,14 @@ static Svad__V1__Reply *bind_request(int fd, char *device)
 	body.device = device;
 	req.body_case = SVAD__V1__REQUEST__BODY_BIND;
 	req.bind = &body;
-	return exchange(fd, &req);
+	return box_exchange(fd, &req, NULL);
 }
 
 static void cmd_bind(struct box_call *call)
 {
 	int *fd = slot(call);
 
-	if (fd && answered(call, bind_request(*fd, call->word[2] ? call->word[2] : (char *)"sim0")))
+	if (fd && box_answered(call, bind_request(*fd, call->word[2] ? call->word[2] : (char *)"sim0")))
 		box_ok(call, "granted");
 }
 
@@ -206,7 +221,7 @@ static void cmd_bind(struct box_call *call)
 
 static void finish(struct box_call *call, const int *fd, Svad__V1__Request *req)
 {
-	if (answered(call, exchange(*fd, req)))
+	if (box_answered(call, box_exchange(*fd, req, NULL)))
 		box_ok(call, "it was done");
 }
 
@@ -289,7 +304,7 @@ static void cmd_many(struct box_call *call)
 				close(fd);
 			break;
 		}
-		reply = hello(fd); /* the fd stays open for the life of this process */
+		reply = box_hello(fd); /* the fd stays open for the life of this process */
 		if (reply && !(reply->status && reply->status->code)) {
 			in++;
 			if (device) {
@@ -315,7 +330,7 @@ static void cmd_flood(struct box_call *call)
 
 		req.body_case = SVAD__V1__REQUEST__BODY_LIST_DEVICES;
 		req.list_devices = &body;
-		reply = exchange(*fd, &req);
+		reply = box_exchange(*fd, &req, NULL);
 		closed += !reply;
 		if (reply)
 			*(reply->status && reply->status->code ? &refused : &done) += 1;
@@ -400,7 +415,7 @@ static void cmd_dial(struct box_call *call)
 	r = dial(*fd, socket_path(call->word[2]));
 	if (r < 0)
 		box_error(call, r, "%s", strerror(-r));
-	else if (answered(call, hello(*fd)))
+	else if (box_answered(call, box_hello(*fd)))
 		box_ok(call, "connected");
 }
 

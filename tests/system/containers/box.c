@@ -12,7 +12,7 @@
  * fork | orphan		a child process; orphan: one that leaves its session and its parent. child
  *COMMAND... is obeyed by it thread COMMAND...		the same command, by another thread exec
  *becomes a new image of itself: the address space ends, the process does not identity | alloc MIB |
- *ignore-term | try-write PATH | exit [STATUS] and those of box-raw.c
+ *ignore-term | try-write PATH | exit [STATUS] and those of box-raw.c and box-hostile.c
  */
 #include "box.h"
 
@@ -517,9 +517,9 @@ static const struct box_command commands[] = {
 
 static void run(struct box_call *call)
 {
-	const struct box_command *const tables[] = { commands, box_raw_commands };
+	const struct box_command *const tables[] = { commands, box_raw_commands, box_hostile_commands };
 
-	for (unsigned t = 0; t < 2; t++)
+	for (unsigned t = 0; t < 3; t++)
 		for (const struct box_command *c = tables[t]; c->name; c++)
 			if (!strcmp(c->name, call->word[0])) {
 				c->run(call);

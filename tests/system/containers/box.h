@@ -27,6 +27,7 @@ struct box_command {
 	void (*run)(struct box_call *call);
 };
 extern const struct box_command box_raw_commands[]; /* box-raw.c: tricks on the wire; ends with a NULL name */
+extern const struct box_command box_hostile_commands[]; /* box-hostile.c: with what a bond is made of */
 
 /* A command for svad's fault socket; prints the answer. main()'s exit status. */
 int box_fault(int argc, char **argv);
