@@ -6,14 +6,17 @@ Types, required and unknown keys are those of the API's own types, as Debian's p
 an API server would refuse or a node could not start, because two things in the files do not fit together: volumes and their
 mounts, config maps, selectors and labels, namespaces, names. A kustomization's patches are merged and the result is checked too.
 
---extract writes each config map's svad.conf to DIR, for svadctl config check.
+--extract writes each config map's svad.conf to DIR, for svadctl config check. --self-test checks that this program sees what is
+wrong: it makes one mistake after the other in copies of the folder.
 
 Exit status: 0; 1 with one line on stdout for each thing that is wrong; 77 when python3-kubernetes is not installed.
 """
 import copy
 import os
 import re
+import shutil
 import sys
+import tempfile
 
 try:
     import yaml
@@ -37,7 +40,9 @@ CAPABILITIES = set(
 )
 # Values that the API's documentation names, and its Python types do not.
 ENUMS = {
-    ("V1HostPathVolumeSource", "type"): ["", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice"],
+    ("V1HostPathVolumeSource", "type"): [
+        "", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice"
+    ],
     ("V1VolumeMount", "mountPropagation"): ["None", "HostToContainer", "Bidirectional"],
     ("V1SeccompProfile", "type"): ["RuntimeDefault", "Unconfined", "Localhost"],
     ("V1Container", "imagePullPolicy"): ["Always", "IfNotPresent", "Never"],
@@ -183,8 +188,9 @@ def check_container(container, pod, volumes, namespace, config_maps, where):
             wrong(f"{where}.{probe}", "must have exactly one handler")
     if not container.get("image"):
         wrong(where, "has no image")
-    if pod.get("hostNetwork") and any(p.get("hostPort", p["containerPort"]) != p["containerPort"] for p in container.get("ports") or []):
-        wrong(where, "a hostPort must be the containerPort in the host's network")
+    for port in container.get("ports") or []:
+        if pod.get("hostNetwork") and port.get("hostPort", port.get("containerPort")) != port.get("containerPort"):
+            wrong(where, "a hostPort must be the containerPort in the host's network")
 
 
 def check_pod(pod, metadata, namespace, config_maps, where):
@@ -355,7 +361,8 @@ def kustomized(folder):
         for where, doc in load(os.path.join(folder, patch["path"])):
             hits = [i for i, (_, d) in enumerate(result) if key_of(d) == key_of(doc)]
             if len(hits) != 1:
-                wrong(f"{path}: {patch['path']}", f"patches {doc.get('kind')} {(doc.get('metadata') or {}).get('name')}, which is not there")
+                name = (doc.get("metadata") or {}).get("name")
+                wrong(f"{path}: {patch['path']}", f"patches {doc.get('kind')} {name}, which is not there")
                 continue
             result[hits[0]] = (f"{patch['path']} on {result[hits[0]][0]}", merged(result[hits[0]][1], doc))
     return result
@@ -368,20 +375,14 @@ def extract(docs, folder, prefix):
                 f.write(doc["data"]["svad.conf"])
 
 
-def main(args):
-    out = None
-    if args[:1] == ["--extract"]:
-        out, args = args[1], args[2:]
-    if len(args) != 1:
-        print(__doc__, file=sys.stderr)
-        return 2
-    folder = args[0]
+def check_folder(folder, out=None):
+    problems.clear()
     plain = sorted(f for f in os.listdir(folder) if f.endswith(".yaml") and f != "kustomization.yaml")
     docs = [d for f in plain for d in load(os.path.join(folder, f))]
     if not docs:
         wrong(folder, "has no manifest")
     check_docs(docs, {d["metadata"]["name"] for _, d in docs if d.get("kind") == "Namespace"})
-    sets = [(folder, kustomized(folder))] if os.path.exists(os.path.join(folder, "kustomization.yaml")) else []
+    sets = [("base", kustomized(folder))] if os.path.exists(os.path.join(folder, "kustomization.yaml")) else []
     for name in sorted(os.listdir(folder)):
         at = os.path.join(folder, name)
         if os.path.isdir(at):
@@ -391,12 +392,109 @@ def main(args):
     for name, set_docs in sets:
         check_docs(set_docs, {d["metadata"]["name"] for _, d in set_docs if d.get("kind") == "Namespace"})
         if out:
-            extract(set_docs, out, os.path.basename(os.path.normpath(name)))
-    for problem in dict.fromkeys(problems):
+            extract(set_docs, out, name)
+    return len(docs), len(sets), list(dict.fromkeys(problems))
+
+
+# file, what stands there, what stands there instead, what must be said of it
+MISTAKES = [
+    ("svad.yaml", "hostPID:", "hostPid:", "unknown key 'hostPid'"),
+    ("svad.yaml", "hostNetwork: true", "hostNetwork: 'true'", "must be of type bool"),
+    ("svad.yaml", "terminationGracePeriodSeconds: 30", "terminationGracePeriodSeconds: 30s", "must be of type int"),
+    ("svad.yaml", "kind: DaemonSet", "kind: DeamonSet", "none of those"),
+    ("svad.yaml", "apiVersion: apps/v1", "apiVersion: extensions/v1beta1", "none of those"),
+    ("svad.yaml", "  selector:\n    matchLabels:\n      app.kubernetes.io/name: svad\n", "", "selector"),
+    (
+        "svad.yaml",
+        "      app.kubernetes.io/name: svad\n  updateStrategy",
+        "      app.kubernetes.io/name: svod\n  updateStrategy",
+        "its selector wants",
+    ),
+    (
+        "svad.yaml",
+        "          configMap:\n            name: svad",
+        "          configMap:\n            name: svad-config",
+        "is of the config map",
+    ),
+    ("svad.yaml", "            - name: netns\n", "            - name: namespaces\n", "which the pod does not have"),
+    ("svad.yaml", "mountPath: /run/netns", "mountPath: /run/svad", "mounts two volumes"),
+    ("svad.yaml", "type: DirectoryOrCreate", "type: DirectoryOrCreated", "must be one of"),
+    ("svad.yaml", "mountPropagation: HostToContainer", "mountPropagation: Bidirectional", "privileged"),
+    ("svad.yaml", "SYS_PTRACE]", "CAP_SYS_PTRACE]", "no capability"),
+    ("svad.yaml", "  namespace: svad-system\ndata", "  namespace: svad-sys\ndata", "there is no namespace"),
+    ("svad.yaml", "automountServiceAccountToken: false", "automountServiceAccountToken: true", "token"),
+    ("svad.yaml", "memory: 1Gi", "memory: 1GB", "no quantity"),
+    ("svad.yaml", "beta.kubernetes.io/svad: unconfined", "beta.kubernetes.io/svd: unconfined", "of no container"),
+    (
+        "svad.yaml",
+        "              command: [/usr/bin/svadctl, status]\n            periodSeconds: 2",
+        "              command: /usr/bin/svadctl\n            periodSeconds: 2",
+        "must be a list",
+    ),
+    ("svad.yaml", "          image: svad:latest\n", "", "image"),
+    (
+        "svad.yaml",
+        "            allowPrivilegeEscalation: false\n",
+        "            allowPrivilegeEscalation: false\n            allowPrivilegeEscalation: false\n",
+        "twice",
+    ),
+    ("pod.yaml", "  namespace: default\n", "", "says no namespace"),
+    (
+        "pod.yaml",
+        "      volumeMounts:\n        - name: svad\n          mountPath: /run/svad\n          readOnly: true\n",
+        "",
+        "nothing mounts",
+    ),
+    ("pod.yaml", "restartPolicy: Never", "restartPolicy: No", "must be of type str"),
+    ("uninstall.yaml", "name: svad-uninstall\n  namespace", "name: Svad_Uninstall\n  namespace", "is not a name"),
+    ("kmod/daemonset.yaml", "  name: svad\n", "  name: svad-node\n", "which is not there"),
+    ("kmod/daemonset.yaml", "allowPrivilegeEscalation: true", "allowPrivilegeEscalation: false", "privileged cannot be"),
+    ("kmod/kustomization.yaml", "patches:", "patchs:", "unknown key 'patchs'"),
+    ("kmod/kustomization.yaml", "daemonset.yaml", "daemonsets.yaml", "No such file"),
+]
+
+
+def self_test(folder):
+    missed = 0
+    for name, there, instead, said in MISTAKES:
+        with tempfile.TemporaryDirectory() as work:
+            copied = os.path.join(work, "kubernetes")
+            shutil.copytree(folder, copied)
+            at = os.path.join(copied, name)
+            os.chmod(os.path.dirname(at), 0o755)
+            os.chmod(at, 0o644)
+            with open(at, encoding="utf-8") as f:
+                text = f.read()
+            if there not in text:
+                print(f"{name} has no {there!r} any more: change MISTAKES")
+                missed += 1
+                continue
+            with open(at, "w", encoding="utf-8") as f:
+                f.write(text.replace(there, instead, 1))
+            found = check_folder(copied)[2]
+            if not any(said in problem for problem in found):
+                print(f"{name}: {instead!r} in place of {there!r} is not seen as {said!r}: {found}")
+                missed += 1
+    if not missed:
+        print(f"{len(MISTAKES)} mistakes are seen")
+    return 1 if missed else 0
+
+
+def main(args):
+    out = None
+    if args[:1] == ["--self-test"] and len(args) == 2:
+        return self_test(args[1])
+    if args[:1] == ["--extract"] and len(args) == 3:
+        out, args = args[1], args[2:]
+    if len(args) != 1:
+        print(__doc__, file=sys.stderr)
+        return 2
+    objects, sets, found = check_folder(args[0], out)
+    for problem in found:
         print(problem)
-    if not problems:
-        print(f"{len(docs)} objects and {len(sets)} kustomizations are right")
-    return 1 if problems else 0
+    if not found:
+        print(f"{objects} objects and {sets} kustomizations are right")
+    return 1 if found else 0
 
 
 if __name__ == "__main__":
