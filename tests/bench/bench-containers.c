@@ -137,16 +137,20 @@ static int register_many(struct sva_admin *admin, unsigned n)
 	return r;
 }
 
-/* The registry of an installed svad is in /run, a tmpfs. */
+/* The registry of an installed svad is in /run, a tmpfs; here it is in another. */
+static void state_dir(const struct live *live, char *path, size_t size)
+{
+	snprintf(path, size, "/dev/shm/svad-bench.%d.%zx", (int)getpid(), (size_t)live);
+}
+
 static bool daemon_start(struct bench *b, struct live *live, const char *devices)
 {
-	char ini[32768], state[64];
+	char ini[32768], state[96];
 
-	snprintf(state, sizeof(state), "/dev/shm/svad-bench.%d", (int)getpid());
+	state_dir(live, state, sizeof(state));
 	snprintf(ini, sizeof(ini),
 		 "log_level = err\n[containers]\nreconcile = 0\nstate_dir = %s\n[limits]\nbonds_per_client = "
-		 "1000\n"
-		 "bonds_per_container = 10000\n[drain]\ndeadline = 30000\n%s",
+		 "1000\nbonds_per_container = 10000\n[drain]\ndeadline = 30000\n%s",
 		 state, devices);
 	if (!live_start(live, b->builddir, b->libexecdir, ini, 1)) {
 		b->failed++;
@@ -159,10 +163,11 @@ static bool daemon_start(struct bench *b, struct live *live, const char *devices
 
 static void daemon_stop(struct live *live)
 {
-	char command[160];
+	char command[160], state[96];
 
 	live_stop(live, 1);
-	snprintf(command, sizeof(command), "rm -rf /dev/shm/svad-bench.%d", (int)getpid());
+	state_dir(live, state, sizeof(state));
+	snprintf(command, sizeof(command), "rm -rf %s", state);
 	(void)!system(command);
 }
 
@@ -456,85 +461,102 @@ static void binder(void *arg)
 	}
 }
 
-/* One bind and its end in a container that stays. False: failed. */
-static bool bind_once(int ask, int answer, double *ret_us)
+/* An svad with a container in which somebody binds when asked to. */
+struct side {
+	struct live live;
+	struct sva_admin *admin;
+	struct container container;
+	struct binder binder;
+	int ask[2], answer[2];
+	bool running;
+	struct samples took;
+};
+
+static bool side_start(struct bench *b, struct side *s)
 {
-	return write(ask, "b", 1) == 1 && read(answer, ret_us, sizeof(*ret_us)) == (ssize_t)sizeof(*ret_us) &&
-	       *ret_us > 0;
+	memset(s, 0, sizeof(*s));
+	if (pipe2(s->ask, O_CLOEXEC) < 0 || pipe2(s->answer, O_CLOEXEC) < 0)
+		return false;
+	s->binder = (struct binder){ .ask = s->ask[0], .answer = s->answer[1] };
+	s->running = daemon_start(b, &s->live, "[device \"one\"]\nengines = 1\nportal = no\n");
+	s->admin = s->running ? admin_connect(&s->live) : NULL;
+	return s->admin && container_start(&s->container, binder, &s->binder) &&
+	       container_register(s->admin, &s->container, "binder") == 0 && container_go(&s->container);
 }
 
-/* Binds of one container, before a thousand others are registered and after, in turns: the others come and
- * go. */
+static void side_stop(struct side *s)
+{
+	container_end(&s->container);
+	sva_admin_disconnect(s->admin);
+	for (unsigned i = 0; i < 2; i++) {
+		close(s->ask[i]);
+		close(s->answer[i]);
+	}
+	if (s->running)
+		daemon_stop(&s->live);
+	samples_free(&s->took);
+}
+
+/* Some binds and their ends. False: failed. */
+static bool side_binds(struct side *s, unsigned n, bool keep)
+{
+	double us;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (write(s->ask[1], "b", 1) != 1 ||
+		    read(s->answer[0], &us, sizeof(us)) != (ssize_t)sizeof(us) || us <= 0)
+			return false;
+		if (keep)
+			sample(&s->took, us);
+	}
+	return true;
+}
+
+/* Two svads, one of which has a thousand other containers; binds take turns. */
 static void bench_many(struct bench *b)
 {
-	unsigned turns = b->quick ? 2 : 6, binds = b->quick ? 300 : 1000;
-	struct samples alone = { 0 }, among = { 0 }, gc = { 0 }, single = { 0 };
+	unsigned turns = b->quick ? 100 : 500, rounds = b->quick ? 2 : 5;
+	struct samples gc = { 0 }, add = { 0 };
+	struct side alone, among;
 	char conf[1024], path[4200];
-	struct sva_admin *admin = NULL;
-	int ask[2] = { -1, -1 }, answer[2] = { -1, -1 };
-	struct binder w;
-	struct container c = { 0 };
-	struct live live;
 	bool ok;
 
-	if (!daemon_start(b, &live, "[device \"one\"]\nengines = 1\nportal = no\n"))
-		return;
+	ok = side_start(b, &alone) & side_start(b, &among);
+	if (ok && register_many(among.admin, MANY) < 0) {
+		fprintf(stderr, "svad-bench: %s\n", sva_admin_strerror(among.admin, 0));
+		ok = false;
+	}
+	for (unsigned i = 0; ok && i < turns; i++)
+		ok = side_binds(&alone, 5, i) && side_binds(&among, 5, i);
 	snprintf(path, sizeof(path), "%s/sva", b->builddir);
-	/* the one that is bound from is of another network, so that GC leaves it alone */
 	snprintf(conf, sizeof(conf),
 		 "{\"cniVersion\":\"1.1.0\",\"name\":\"bench\",\"type\":\"sva\",\"adminSocket\":\"%s\","
-		 "\"timeout\":\"60s\",\"delTimeout\":\"60s\","
+		 "\"timeout\":"
+		 "\"60s\",\"delTimeout\":\"60s\","
 		 "\"cni.dev/valid-attachments\":[{\"containerID\":\"binder\",\"ifname\":\"eth0\"}]}",
-		 live.admin);
-	ok = pipe2(ask, O_CLOEXEC) == 0 && pipe2(answer, O_CLOEXEC) == 0;
-	w = (struct binder){ .ask = ask[0], .answer = answer[1] };
-	admin = ok ? admin_connect(&live) : NULL;
-	ok = admin && container_start(&c, binder, &w) && container_register(admin, &c, "binder") == 0 &&
-	     container_go(&c);
-	for (unsigned i = 0; ok && i < turns; i++)
-		for (unsigned many = 0; ok && many < 2; many++) {
-			double us;
+		 among.live.admin);
+	for (unsigned i = 0; ok && i < rounds; i++) {
+		double us = plugin_run(path, "GC", "", "", conf);
+		uint64_t t = live_now_ns();
 
-			if (many) {
-				uint64_t t = live_now_ns();
-
-				ok = register_many(admin, MANY) >= 0;
-				sample(&single, (double)(live_now_ns() - t) / 1e6);
-			}
-			for (unsigned k = 0; ok && k < binds; k++) {
-				ok = bind_once(ask[1], answer[0], &us);
-				if (ok && k > 10)
-					sample(many ? &among : &alone, us);
-			}
-			if (ok && many) {
-				us = plugin_run(path, "GC", "", "", conf);
-				ok = us > 0;
-				sample(&gc, us / 1e3);
-			}
-		}
+		sample(&gc, us / 1e3);
+		ok = us > 0 && register_many(among.admin, MANY) >= 0;
+		sample(&add, (double)(live_now_ns() - t) / 1e6);
+	}
 	if (!ok) {
 		fprintf(stderr, "svad-bench: a thousand containers: failed\n");
 		b->failed++;
 	}
-	row("bind in a container, with 1,000 others beside alone, p50", "us", median(&among), median(&alone),
-	    1.1, true, "sva_bind() to its return");
-	row("the same, p99", "us", percentile(&among, 99), percentile(&alone, 99), NO_REACH, true, " ");
-	row("GC of 1,000 that are not valid, beside registering them", "ms", gc.n ? median(&gc) : NOTHING,
-	    single.n ? median(&single) : NOTHING, NO_REACH, true,
-	    "the plugin's GC, one process; registered one after another");
-	samples_free(&alone);
-	samples_free(&among);
+	row("bind in a container, with 1,000 others beside alone, p50", "us", median(&among.took),
+	    median(&alone.took), 1.1, true, "sva_bind() to its return");
+	row("the same, p99", "us", percentile(&among.took, 99), percentile(&alone.took, 99), NO_REACH, true,
+	    " ");
+	row("GC of 1,000 that are not valid, beside registering them", "ms", median(&gc), median(&add),
+	    NO_REACH, true, "the plugin's GC, one process; registered one after another");
 	samples_free(&gc);
-	samples_free(&single);
-	container_end(&c);
-	for (unsigned i = 0; i < 2; i++) {
-		if (ask[i] >= 0)
-			close(ask[i]);
-		if (answer[i] >= 0)
-			close(answer[i]);
-	}
-	sva_admin_disconnect(admin);
-	daemon_stop(&live);
+	samples_free(&add);
+	side_stop(&alone);
+	side_stop(&among);
 }
 
 void bench_containers(struct bench *b)
