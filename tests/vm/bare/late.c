@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * late.ko: makes two steps of Linux's page-request path late, so that what waits for each of them
- * can be tested apart from the others. For a kernel under test only.
+ * can be tested apart from the others; and holds an address space's mmap_lock, for which a bind
+ * waits. For a kernel under test only.
  *
  *   thread  the SMMU's event thread, with a record taken from the queue (CONS is past it) and not
  *           looked at yet: at the entry of iommu_report_device_fault()
@@ -13,6 +14,7 @@
  *   thread_ms, work_ms       each comes this much later instead
  *   thread_held, work_held   how many are held just now (read only)
  *   thread_seen, work_seen   how many were made late since the module was loaded (read only)
+ *   mmap_hold     1: the writer's own mmap_lock is held for reading, when the write returns; 0: no more
  *
  * A probe may not sleep, so it sends the caller to a function of ours with the same arguments,
  * which does, and which then calls the probed function once more, past the probe.
@@ -20,8 +22,11 @@
 #include <linux/delay.h>
 #include <linux/iommu.h>
 #include <linux/kprobes.h>
+#include <linux/kthread.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/wait.h>
 
 static unsigned int pasid;
@@ -140,6 +145,75 @@ static int late_at_work(struct kprobe *probe, struct pt_regs *regs)
 }
 
 /*
+ * An mmap_lock, held by a thread that nothing else holds up.
+ */
+static bool mmap_hold;
+static DEFINE_MUTEX(mmap_lock_of_one);
+static struct task_struct *mmap_holder;
+static struct mm_struct *mmap_mm;
+static DECLARE_COMPLETION(mmap_held);
+
+static int late_hold_mmap(void *unused)
+{
+	mmap_read_lock(mmap_mm);
+	complete(&mmap_held);
+	wait_event(let_go, !READ_ONCE(mmap_hold) && kthread_should_stop());
+	mmap_read_unlock(mmap_mm);
+	return 0;
+}
+
+static int late_mmap_begin(void)
+{
+	if (mmap_holder || !current->mm)
+		return -EBUSY;
+	mmap_mm = current->mm;
+	mmgrab(mmap_mm);
+	reinit_completion(&mmap_held);
+	WRITE_ONCE(mmap_hold, true);
+	mmap_holder = kthread_run(late_hold_mmap, NULL, "late-mmap");
+	if (IS_ERR(mmap_holder)) {
+		int r = PTR_ERR(mmap_holder);
+
+		mmap_holder = NULL;
+		mmdrop(mmap_mm);
+		return r;
+	}
+	wait_for_completion(&mmap_held);
+	return 0;
+}
+
+static void late_mmap_end(void)
+{
+	if (!mmap_holder)
+		return;
+	WRITE_ONCE(mmap_hold, false);
+	kthread_stop(mmap_holder);
+	mmap_holder = NULL;
+	mmdrop(mmap_mm);
+}
+
+static int late_set_mmap(const char *value, const struct kernel_param *param)
+{
+	bool hold;
+	int r = kstrtobool(value, &hold);
+
+	if (r)
+		return r;
+	mutex_lock(&mmap_lock_of_one);
+	if (hold)
+		r = late_mmap_begin();
+	else
+		late_mmap_end();
+	mutex_unlock(&mmap_lock_of_one);
+	return r;
+}
+
+static const struct kernel_param_ops late_mmap_ops = {
+	.set = late_set_mmap,
+	.get = param_get_bool,
+};
+
+/*
  * Parameters.
  */
 static int late_set_hold(const char *value, const struct kernel_param *param)
@@ -183,6 +257,9 @@ MODULE_PARM_DESC(thread_seen, "event threads made late");
 module_param_cb(work_seen, &late_count_ops, &work_seen_now, 0444);
 MODULE_PARM_DESC(work_seen, "works made late");
 
+module_param_cb(mmap_hold, &late_mmap_ops, &mmap_hold, 0644);
+MODULE_PARM_DESC(mmap_hold, "hold the writer's mmap_lock");
+
 static int __init late_init(void)
 {
 	int r = register_kprobe(&late_thread);
@@ -202,6 +279,7 @@ static void __exit late_exit(void)
 	thread_ms = 0;
 	work_ms = 0;
 	wake_up_all(&let_go);
+	late_mmap_end();
 	/* Those that were sent into this module come out of it before it goes. */
 	while (atomic_read(&inside))
 		usleep_range(1000, 2000);

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The kernel's own locks, held by somebody else. A bind waits for its address space's mmap_lock, and mainline
+ * does so with the IOMMU's lock taken, for which every bind and unbind of the machine waits: late.ko holds
+ * the one, a bare provider's bind thereby the other. What svad does must hold up nobody who does not need
+ * that lock.
+ */
+#include "vm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "../bare/bare.h"
+
+#define BARE "accel2"
+#define MMAP_HOLD "/sys/module/late/parameters/mmap_hold"
+#define PAGE 4096u
+
+/* The process waits in the kernel, below this function. */
+static void await_blocked(pid_t pid, const char *function)
+{
+	uint64_t deadline = deadline_in(30000);
+	char path[64], text[4096], state;
+	size_t n;
+	FILE *f;
+
+	for (;; nap()) {
+		if (past(deadline))
+			FAIL("process %d does not wait in %s", (int)pid, function);
+		snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+		f = fopen(path, "re");
+		MUST_SYS(f != NULL);
+		state = 0;
+		(void)fscanf(f, "%*d (%*[^)]) %c", &state);
+		fclose(f);
+		snprintf(path, sizeof(path), "/proc/%d/stack", (int)pid);
+		f = fopen(path, "re");
+		MUST_SYS(f != NULL);
+		n = fread(text, 1, sizeof(text) - 1, f);
+		text[n] = 0;
+		fclose(f);
+		if (state == 'D' && strstr(text, function))
+			return;
+	}
+}
+
+static void late_load(void)
+{
+	int r = module_load("late", "");
+
+	if (r)
+		FAIL("late.ko: %s", strerror(-r));
+}
+
+/* ---- the mmap_lock ---- */
+
+static void bind_while_held(void *arg)
+{
+	struct rbond first, second;
+
+	(void)arg;
+	bond_open(&first, "accel0");
+	MUST_SYS(write_file(MMAP_HOLD, "1"));
+	say("held");
+	bond_open(&second, "accel1");
+	say("bound");
+	hear_this("end");
+	bond_unbind_clean(&second);
+	bond_unbind_clean(&first);
+}
+
+void scenario_b_mmap_lock(void)
+{
+	struct rbond b;
+	struct kid k;
+
+	late_load();
+	kid_start(&k, bind_while_held, NULL);
+	expect(&k, "held");
+	await_blocked(k.pid, "svab_bind");
+	/* Neither is new to svad, nor is the device: what others do is done now. */
+	bond_open(&b, "accel2");
+	run_ok(&b, d_fill(pages(PAGE), 3, PAGE));
+	bond_unbind_clean(&b);
+	(void)bind_once("accel1");
+	await_blocked(k.pid, "svab_bind");
+	MUST_SYS(write_file(MMAP_HOLD, "0"));
+	expect(&k, "bound");
+	kid_end(&k);
+	MUST_EQ(module_unload("late"), 0);
+}
+
+/* ---- the IOMMU's lock ---- */
+
+static void bare_bind_while_held(void *arg)
+{
+	struct bare_bind bind = { .device = BARE };
+	int fd = open("/dev/svad-bare", O_RDWR | O_CLOEXEC);
+
+	(void)arg;
+	MUST_SYS(fd >= 0);
+	MUST_SYS(write_file(MMAP_HOLD, "1"));
+	say("held");
+	MUST_SYS(ioctl(fd, BARE_BIND, &bind) == 0);
+	say("bound");
+	hear_this("end");
+}
+
+/* Holds the lock until iommu_lock_release(). */
+static void iommu_lock(struct kid *k)
+{
+	kid_start(k, bare_bind_while_held, NULL);
+	expect(k, "held");
+	await_blocked(k->pid, "iommu_sva_bind_device");
+}
+
+static void iommu_lock_release(struct kid *k)
+{
+	MUST_SYS(write_file(MMAP_HOLD, "0"));
+	expect(k, "bound");
+	kid_end(k);
+	MUST_EQ(module_unload("late"), 0);
+}
+
+/* Each "fault" is a job on memory that nobody has touched. */
+static void faults(void *arg)
+{
+	struct rbond b;
+
+	bond_open(&b, arg);
+	say("ready");
+	while (strcmp(hear(), "fault") == 0) {
+		run_ok(&b, d_fill(pages(16 * PAGE), 5, 16 * PAGE));
+		say("served");
+	}
+	bond_unbind_clean(&b);
+}
+
+void scenario_f_iommu_lock_faults(void)
+{
+	enum { ROUNDS = 50 };
+	int events = ctl_open();
+	struct kid holder, other;
+	struct svab_event e;
+	struct worker w;
+
+	bare_take(BARE);
+	late_load();
+	worker_start(&w, &(struct work){ .device = "accel0" });
+	kid_start(&other, faults, (void *)(uintptr_t) "accel1");
+	expect(&other, "ready");
+	iommu_lock(&holder);
+	MUST_EQ(bond_revoke(w.bond), 0);
+	(void)event_await(events, SVAB_EV_FLUSHED, w.bond);
+	/* It is about to be detached, for which it needs the lock. */
+	for (int i = 0; i < ROUNDS; i++) {
+		tell(&other, "fault");
+		expect(&other, "served");
+	}
+	while (event_next(events, &e, 0))
+		if (e.bond == w.bond && e.type == SVAB_EV_DRAINED)
+			FAIL("drained while the IOMMU's lock was held: it proves nothing");
+	iommu_lock_release(&holder);
+	e = event_await(events, SVAB_EV_DRAINED, w.bond);
+	MUST_EQ(e.state, SVAB_PASID_CLEAN);
+	kid_end(&other);
+	kid_end(&w.kid);
+	close(events);
+}
+
+void scenario_f_iommu_lock_quarantine(void)
+{
+	int events = ctl_open();
+	struct svab_dev_reset reset;
+	struct svab_event e;
+	struct kid holder;
+	struct worker w;
+
+	bare_take(BARE);
+	late_load();
+	hw("stop accel0 ignore");
+	worker_start(&w, &(struct work){ .device = "accel0", .deadline_ms = (unsigned)ms(500) });
+	iommu_lock(&holder);
+	MUST_EQ(bond_revoke(w.bond), 0);
+	(void)event_await(events, SVAB_EV_QUARANTINED, w.bond); /* not only when the lock is let go */
+	iommu_lock_release(&holder);
+	hw("stop accel0 normal");
+	MUST_EQ(dev_reset("accel0", &reset), 0);
+	e = event_await(events, SVAB_EV_DRAINED, w.bond);
+	MUST_EQ(e.state, SVAB_PASID_CLEAN);
+	kid_end(&w.kid);
+	close(events);
+}
