@@ -91,6 +91,12 @@ endif HAVE_CXX
 TESTS += tests/unit/test-lib-symbols.sh
 dist_check_SCRIPTS += tests/unit/test-lib-symbols.sh
 
+UNIT_TESTS += test-lib-admin
+test_lib_admin_SOURCES = tests/unit/fake-admin.c tests/unit/fake-admin.h tests/unit/test-lib-admin.c
+test_lib_admin_CPPFLAGS = $(TEST_CPPFLAGS)
+test_lib_admin_CFLAGS = $(TEST_CFLAGS)
+test_lib_admin_LDADD = $(TEST_LIBS) libsvaclient.la libsvadproto.la $(PROTOBUF_C_LIBS)
+
 UNIT_TESTS += test-channel
 test_channel_SOURCES = tests/unit/test-channel.c
 test_channel_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -207,6 +213,19 @@ test_ctl_CPPFLAGS = $(TEST_CPPFLAGS)
 test_ctl_CFLAGS = $(TEST_CFLAGS) $(JANSSON_CFLAGS)
 test_ctl_LDADD = $(TEST_LIBS) libsvadproto.la $(PROTOBUF_C_LIBS) $(JANSSON_LIBS)
 
+SYSTEM_TESTS += test-ctl-containers
+test_ctl_containers_SOURCES = \
+	tests/system/cdi-check.c \
+	tests/system/cdi-check.h \
+	tests/system/ctl-fake.c \
+	tests/system/ctl-fake.h \
+	tests/system/ctl-run.c \
+	tests/system/ctl-run.h \
+	tests/system/test-ctl-containers.c
+test_ctl_containers_CPPFLAGS = $(TEST_CPPFLAGS)
+test_ctl_containers_CFLAGS = $(TEST_CFLAGS) $(JANSSON_CFLAGS)
+test_ctl_containers_LDADD = $(TEST_LIBS) libsvadproto.la $(PROTOBUF_C_LIBS) $(JANSSON_LIBS)
+
 TESTS += tests/system/demo.sh
 
 SYSTEM_TESTS += test-supervisor
@@ -296,6 +315,14 @@ test_daemon_SOURCES = tests/system/test-daemon.c $(SYS_HARNESS)
 test_daemon_CPPFLAGS = $(TEST_CPPFLAGS)
 test_daemon_CFLAGS = $(TEST_CFLAGS)
 test_daemon_LDADD = $(SYS_LIBS)
+
+# The same with network namespaces, which is what containers are to svad.
+NETNS_WORLD = tests/system/netns-world.c tests/system/netns-world.h
+SYSTEM_TESTS += test-container-ends
+test_container_ends_SOURCES = tests/system/test-container-ends.c $(NETNS_WORLD) $(SYS_HARNESS)
+test_container_ends_CPPFLAGS = $(TEST_CPPFLAGS)
+test_container_ends_CFLAGS = $(TEST_CFLAGS)
+test_container_ends_LDADD = $(SYS_LIBS)
 
 SYSTEM_TESTS += test-hardware
 test_hardware_SOURCES = tests/system/test-hardware.c $(SYS_HARNESS)
