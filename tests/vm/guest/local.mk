@@ -14,6 +14,7 @@ vm_scenario_SOURCES = \
 	tests/vm/guest/bug2017.c \
 	tests/vm/guest/cache.c \
 	tests/vm/guest/check.c \
+	tests/vm/guest/container.c \
 	tests/vm/guest/cross.c \
 	tests/vm/guest/daemon.c \
 	tests/vm/guest/driver.c \
@@ -24,6 +25,7 @@ vm_scenario_SOURCES = \
 	tests/vm/guest/hwctl.c \
 	tests/vm/guest/kid.c \
 	tests/vm/guest/life.c \
+	tests/vm/guest/lock.c \
 	tests/vm/guest/many.c \
 	tests/vm/guest/mem.c \
 	tests/vm/guest/memory.c \

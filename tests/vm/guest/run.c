@@ -330,7 +330,7 @@ static int all(const char *only, const char *after)
 
 int main(int argc, char **argv)
 {
-	enum { ONLY = 256, AFTER, ROUNDS, SEED, SLOW, DEBUG, BINDIR, MODULES, MUTATION, LIST, PAIR, HELP };
+	enum { ONLY = 256, AFTER, ROUNDS, SEED, SLOW, DEBUG, BINDIR, MODULES, MUTATION, LIST, PAIR, CONTAINED, HELP };
 	static const struct option options[] = {
 		{ "only", required_argument, NULL, ONLY },
 		{ "after", required_argument, NULL, AFTER },
@@ -342,11 +342,12 @@ int main(int argc, char **argv)
 		{ "modules", required_argument, NULL, MODULES },
 		{ "list", no_argument, NULL, LIST },
 		{ "pair", no_argument, NULL, PAIR },
+		{ "contained", required_argument, NULL, CONTAINED },
 		{ "mutation", required_argument, NULL, MUTATION },
 		{ "help", no_argument, NULL, HELP },
 		{ 0 },
 	};
-	const char *only = NULL, *after = NULL;
+	const char *only = NULL, *after = NULL, *inside = NULL;
 	bool list = false, show_pair = false, slow_given = false;
 	uint64_t v;
 	int c;
@@ -390,6 +391,9 @@ int main(int argc, char **argv)
 		case PAIR:
 			show_pair = true;
 			break;
+		case CONTAINED:
+			inside = optarg;
+			break;
 		case HELP:
 			return usage(stdout, 0);
 		default:
@@ -405,6 +409,8 @@ int main(int argc, char **argv)
 	}
 	if (vm.debug && !slow_given)
 		vm.slow = 4;
+	if (inside)
+		return contained(inside);
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	report_fd = STDERR_FILENO;

@@ -253,6 +253,7 @@ long module_refs(const char *name); /* -1: not loaded */
 const char *svad_start(void);
 void svad_stop(void);
 
+int contained(const char *device); /* container.c: what runs inside one; the status of its process */
 void pair(void); /* bug2017.c: the bare provider and svad, side by side */
 
 #endif
