@@ -201,7 +201,7 @@ static int help_of_verb(const char *verb)
 	printf("Usage: svadctl %s COMMAND [OPTIONS]\n\n", verb);
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		if (!strcmp(commands[i].verb, verb))
-			printf("  %-8s %-8s %s\n", commands[i].sub, commands[i].args, commands[i].summary);
+			printf("  %-10s %-6s %s\n", commands[i].sub, commands[i].args, commands[i].summary);
 	printf("\nsvadctl %s COMMAND --help tells more of each.\n", verb);
 	return CTL_OK;
 }

@@ -11,7 +11,7 @@
 
 static void line(const char *label)
 {
-	printf("%s%-10s%s", style_on(STYLE_BOLD), label, style_off(STYLE_BOLD));
+	printf("%s%-11s%s", style_on(STYLE_BOLD), label, style_off(STYLE_BOLD));
 }
 
 static enum style alarm_if(uint64_t figure, enum style style)
@@ -31,7 +31,7 @@ static void print(const Svad__V1__StatusReply *s)
 	st = s->backend_up ? STYLE_GREEN : STYLE_RED;
 	printf("%s, %s%s%s\n", s->backend, style_on(st), s->backend_up ? "up" : "down", style_off(st));
 	if (!s->backend_up)
-		printf("%-10ssvad restarts it with growing pauses; the reason is in its log: journalctl -u "
+		printf("%-11ssvad restarts it with growing pauses; the reason is in its log: journalctl -u "
 		       "svad\n",
 		       "");
 	line("Config");
@@ -58,9 +58,37 @@ static void print(const Svad__V1__StatusReply *s)
 	printf("%s%llu violation%s%s\n", style_on(st), (unsigned long long)s->violations,
 	       s->violations == 1 ? "" : "s", style_off(st));
 	if (s->violations)
-		printf("%-10san access was made through a PASID that had ended: a bug in svad. Report it "
+		printf("%-11san access was made through a PASID that had ended: a bug in svad. Report it "
 		       "with the log\n",
 		       "");
+}
+
+struct containers {
+	uint32_t active, removing, removed_in_use;
+};
+
+static int count(void *userdata, const Svad__V1__Container *c)
+{
+	struct containers *n = userdata;
+
+	n->active += c->state == SVAD__V1__CONTAINER_STATE__CONTAINER_ACTIVE;
+	n->removing += c->state == SVAD__V1__CONTAINER_STATE__CONTAINER_REMOVING;
+	n->removed_in_use += c->state == SVAD__V1__CONTAINER_STATE__CONTAINER_REMOVED && c->quarantined;
+	return CTL_OK;
+}
+
+static void print_containers(const struct containers *n)
+{
+	enum style st = alarm_if(n->removing, STYLE_YELLOW);
+
+	if (!n->active && !n->removing && !n->removed_in_use)
+		return;
+	line("Containers");
+	printf(" %u, %s%u being removed%s", n->active, style_on(st), n->removing, style_off(st));
+	if (n->removed_in_use)
+		printf(", %s%u removed with quarantined bonds%s", style_on(STYLE_RED), n->removed_in_use,
+		       style_off(STYLE_RED));
+	printf("\n");
 }
 
 static int unwell(void *userdata, const Svad__V1__Device *d)
@@ -105,7 +133,9 @@ int cmd_status(struct ctl *ctl, int argc, char **argv)
 {
 	Svad__V1__AdminListDevices filter = SVAD__V1__ADMIN_LIST_DEVICES__INIT;
 	Svad__V1__GetStatus body = SVAD__V1__GET_STATUS__INIT;
+	Svad__V1__ListContainers containers = SVAD__V1__LIST_CONTAINERS__INIT;
 	rpc_request req = SVAD__V1__REQUEST__INIT;
+	struct containers n = { 0 };
 	const rpc_reply *reply;
 	struct rpc *rpc;
 	int r;
@@ -113,6 +143,7 @@ int cmd_status(struct ctl *ctl, int argc, char **argv)
 	r = ctl_parse(ctl, argc, argv, NULL, NULL, 0, 0);
 	if (r != CTL_GO)
 		return r;
+	containers.removed = true;
 	r = rpc_open(ctl, &rpc);
 	if (r)
 		return r;
@@ -120,12 +151,24 @@ int cmd_status(struct ctl *ctl, int argc, char **argv)
 	req.get_status = &body;
 	r = rpc_call(rpc, &req, &reply);
 	if (!r && ctl->json) {
-		r = json_print(to_json(reply->get_status), false);
+		json_t *o = to_json(reply->get_status);
+
+		r = rpc_containers(rpc, &containers, count, &n);
+		if (r) {
+			json_decref(o);
+		} else {
+			json_add_u64(o, "containers", n.active);
+			json_add_u64(o, "containers_removing", n.removing);
+			r = json_print(o, false);
+		}
 	} else if (!r) {
 		bool degraded = reply->get_status->devices_degraded;
 
 		print(reply->get_status);
-		if (degraded)
+		r = rpc_containers(rpc, &containers, count, &n);
+		if (!r)
+			print_containers(&n);
+		if (!r && degraded)
 			r = rpc_devices(rpc, &filter, unwell, NULL);
 	}
 	rpc_close(rpc);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -23,6 +24,7 @@
 char dir[64], sock_path[96];
 char *text_out, *text_err;
 char ctl_path[4096];
+const char *ctl_input;
 static pid_t server;
 
 void setup(void)
@@ -63,10 +65,21 @@ void start(enum fake_mode mode)
 	ck_assert_int_gt(server, 0);
 }
 
+/* A file with text, to be somebody's stdin. */
+static int input_fd(const char *text)
+{
+	int fd = memfd_create("stdin", MFD_CLOEXEC);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
+	return fd;
+}
+
 int ctl(const char *fmt, ...)
 {
 	char args[1024], *argv[32] = { ctl_path }, *save = NULL;
-	int o[2], e[2], status, n = 1;
+	int o[2], e[2], status, n = 1, in = ctl_input ? input_fd(ctl_input) : -1;
 	size_t used[2] = { 0, 0 };
 	va_list ap;
 	pid_t pid;
@@ -80,11 +93,15 @@ int ctl(const char *fmt, ...)
 	pid = fork();
 	if (!pid) {
 		setenv("SVAD_ADMIN_SOCKET", sock_path, 1);
+		if (in >= 0)
+			dup2(in, 0);
 		dup2(o[1], 1);
 		dup2(e[1], 2);
 		execv(ctl_path, argv);
 		_exit(126);
 	}
+	if (in >= 0)
+		close(in);
 	close(o[1]);
 	close(e[1]);
 	for (bool open_[2] = { true, true }; open_[0] || open_[1];) {

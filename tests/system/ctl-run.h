@@ -11,6 +11,7 @@
 
 extern char dir[64], sock_path[96]; /* of the running test */
 extern char ctl_path[4096];
+extern const char *ctl_input; /* stdin of the next ones, NULL: the test's own */
 extern char *text_out, *text_err; /* what svadctl wrote */
 
 void setup(void); /* fixtures */
