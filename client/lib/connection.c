@@ -120,8 +120,8 @@ int sva_conn_try(struct sva *sva)
 	req.body_case = SVAD__V1__REQUEST__BODY_HELLO;
 	req.hello = &hello;
 	r = send_now(sva, &req, &sva->hello_id);
-	if (r < 0)
-		goto fail;
+	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+		goto fail; /* one that was closed may have been told why: that is still to be read */
 	if (epoll_ctl(sva->epoll_fd, EPOLL_CTL_ADD, sva->fd, &ev) < 0) {
 		r = -errno;
 		goto fail;
@@ -175,6 +175,14 @@ static void status_text(char *buf, size_t size, const Svad__V1__Status *status)
 			       (unsigned long long)status->limit_value);
 }
 
+static int handle_refusal(struct sva *sva, const Svad__V1__Status *status)
+{
+	sva->hello_error =
+		status->code == SVAD_FAILED_PRECONDITION ? -EPROTONOSUPPORT : svad_code_to_errno(status->code);
+	status_text(sva->hello_text, sizeof(sva->hello_text), status);
+	return sva->hello_error;
+}
+
 /* 0 when the connection is up. */
 static int handle_hello(struct sva *sva, const Svad__V1__Reply *reply)
 {
@@ -183,13 +191,8 @@ static int handle_hello(struct sva *sva, const Svad__V1__Reply *reply)
 	const Svad__V1__HelloReply *hello;
 
 	sva->hello_id = 0;
-	if (reply->status && reply->status->code != SVAD_OK) {
-		sva->hello_error = reply->status->code == SVAD_FAILED_PRECONDITION
-					   ? -EPROTONOSUPPORT
-					   : svad_code_to_errno(reply->status->code);
-		status_text(sva->hello_text, sizeof(sva->hello_text), reply->status);
-		return sva->hello_error;
-	}
+	if (reply->status && reply->status->code != SVAD_OK)
+		return handle_refusal(sva, reply->status);
 	if (reply->body_case != SVAD__V1__REPLY__BODY_HELLO)
 		return -EPROTO;
 	hello = reply->hello;
@@ -233,6 +236,8 @@ static int handle_reply(struct sva *sva, const Svad__V1__Reply *reply, struct wi
 	if (reply->id == 0) {
 		if (reply->body_case == SVAD__V1__REPLY__BODY_EVENT)
 			sva_event_received(sva, reply->event);
+		else if (reply->status && reply->status->code != SVAD_OK && sva->state == CONN_HELLO)
+			return handle_refusal(sva, reply->status); /* who we are is enough: it reads nothing */
 		else if (reply->status && reply->status->code != SVAD_OK)
 			return -EPROTO; /* it could not even read the id of what we sent */
 		return 0;
@@ -275,6 +280,8 @@ void sva_conn_read(struct sva *sva, unsigned max)
 		sva_fds_lock(); /* fork() must not slip in between an fd's arrival and its place in the table
 				 */
 		n = wire_recv(sva->fd, sva->rx, WIRE_MAX, &fds, NULL, MSG_DONTWAIT);
+		if (n == -ECONNRESET && sva->state == CONN_HELLO) /* closed with our Hello unread: what did it say? */
+			n = wire_recv(sva->fd, sva->rx, WIRE_MAX, &fds, NULL, MSG_DONTWAIT);
 		for (unsigned i = 0; n > 0 && i < fds.n; i++) {
 			fds.fd[i] = sva_fd_own_locked(fds.fd[i]);
 			if (fds.fd[i] < 0)

@@ -134,6 +134,24 @@ static void reply(struct fake_fd *x, bool late, const Svad__V1__Reply *msg, cons
 	answer(x, late, buf, (size_t)len, fds, n);
 }
 
+/* As svad does with whom it does not let in. In every other time with the client's Hello unread, which resets the connection. */
+static void refuse_unheard(struct fake *f, int fd)
+{
+	static bool wait;
+	Svad__V1__Status status = SVAD__V1__STATUS__INIT;
+	Svad__V1__Reply msg = SVAD__V1__REPLY__INIT;
+	struct fake_fd x = { .fd = fd };
+
+	status.code = (uint32_t)atomic_load(&f->status);
+	status.message = (char *)"the fake does not let you in";
+	msg.status = &status;
+	wait = !wait;
+	if (wait)
+		poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 10000);
+	reply(&x, false, &msg, NULL, 0);
+	close(fd);
+}
+
 /* ---- the broker's half ---- */
 
 static bool misbehave(struct fake *f, struct fake_fd *x, int how, Svad__V1__Reply *msg)
@@ -581,7 +599,9 @@ static void *fake_main(void *arg)
 		if (p[1].revents) {
 			int fd = accept4(f->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-			if (fd >= 0)
+			if (fd >= 0 && atomic_load(&f->hello) == FAKE_UNHEARD)
+				refuse_unheard(f, fd);
+			else if (fd >= 0)
 				add(f, K_CONN, fd);
 			continue;
 		}

@@ -27,6 +27,7 @@ enum fake_how {
 	FAKE_QUARANTINED, /* unbind only */
 	FAKE_EOF_CLEAN,	  /* unbind only: closes, then the broker's event tells of CLEAN */
 	FAKE_VERSION,	  /* hello only: speaks version 2 */
+	FAKE_UNHEARD,	  /* hello only: refuses with fake->status and closes, before anything was asked */
 };
 
 #define FAKE_CONNS 64

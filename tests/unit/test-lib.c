@@ -41,6 +41,10 @@ START_TEST(test_connect_errors)
 	ck_words(NULL, sva_connect(fake.path, PATIENT, &sva), -ENOSPC, "(limit bonds_per_client = 3)");
 	atomic_store(&fake.status, SVAD_FAILED_PRECONDITION);
 	ck_words(NULL, sva_connect(fake.path, PATIENT, &sva), -EPROTONOSUPPORT, "the fake refuses");
+	atomic_store(&fake.status, SVAD_PERMISSION_DENIED);
+	atomic_store(&fake.hello, FAKE_UNHEARD);
+	for (int i = 0; i < 4; i++)
+		ck_words(NULL, sva_connect(fake.path, PATIENT, &sva), -EACCES, "does not let you in");
 	atomic_store(&fake.hello, FAKE_VERSION);
 	ck_words(NULL, sva_connect(fake.path, PATIENT, &sva), -EPROTONOSUPPORT, "protocol 2.0");
 	atomic_store(&fake.hello, FAKE_GARBAGE);
