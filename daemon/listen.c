@@ -22,6 +22,7 @@
 #define BACKLOG 4096
 #define LOCK_NAME "svad.lock"
 #define NEW_SUFFIX ".new"
+#define SHARED_NAME "svad.sock"
 
 static int fail(char **ret_why, int r, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 static int fail(char **ret_why, int r, const char *fmt, ...)
@@ -255,6 +256,57 @@ static int make_runtime_dir(const char *path, char **ret_why)
 	return 0;
 }
 
+int listener_share(struct listener *l, const char *path, const char *dir, char **ret_why)
+{
+	char *new_path = NULL, *shared = NULL;
+	struct stat st, old;
+	int r = 0;
+
+	if (asprintf(&shared, "%s/" SHARED_NAME, dir) < 0)
+		return -ENOMEM;
+	if (asprintf(&new_path, "%s/." SHARED_NAME NEW_SUFFIX, dir) < 0) {
+		free(shared);
+		return -ENOMEM;
+	}
+	if (mkdir(dir, 0755) < 0 && errno != EEXIST) {
+		r = fail(ret_why, -errno, "%s: cannot create socket_dir: %s; %s", dir, strerror(errno),
+			 remedy(errno));
+	} else if (lstat(dir, &st) < 0 || !S_ISDIR(st.st_mode) ||
+		   (st.st_uid != geteuid() && st.st_uid != 0)) {
+		r = fail(ret_why, -ENOTDIR,
+			 "%s: socket_dir is not a directory of this user's; move it away, or set another "
+			 "socket_dir in "
+			 "[containers]",
+			 dir);
+	} else if (st.st_uid == geteuid() && chmod(dir, 0755) < 0) { /* whatever the umask was */
+		r = fail(ret_why, -errno, "%s: cannot set its mode: %s", dir, strerror(errno));
+	} else if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode)) {
+		r = fail(ret_why, -ENOENT,
+			 "%s: the clients' socket is not there any more; restart its socket unit", path);
+	} else if (lstat(shared, &old) == 0 && old.st_dev == st.st_dev && old.st_ino == st.st_ino) {
+		; /* linked already: the socket is the service manager's, and has outlived us */
+	} else {
+		/* By rename: who mounts the directory sees the old one or the new one, never none. */
+		unlink(new_path);
+		if (link(path, new_path) < 0 || rename(new_path, shared) < 0) {
+			r = fail(
+				ret_why, -errno, "%s: cannot link %s there: %s; %s", shared, path,
+				strerror(errno),
+				errno == EXDEV
+					? "the two must be on one file system: set socket_dir in [containers]"
+					: remedy(errno));
+			unlink(new_path);
+		}
+	}
+	free(new_path);
+	if (r < 0) {
+		free(shared);
+		return r;
+	}
+	*l = (struct listener){ .fd = -1, .path = shared, .dev = st.st_dev, .ino = st.st_ino };
+	return 0;
+}
+
 static int take_lock(const char *dir, int *ret_fd, char **ret_why)
 {
 	char path[4096], pid[32] = "";
@@ -337,6 +389,30 @@ static int adopt_all(struct listeners *l, const struct config *c, char **ret_why
 	return r;
 }
 
+/* Where clients outside of containers are all there is, a svad without it serves as well. */
+static void share(struct listeners *l, const struct config *c)
+{
+	struct sockaddr_un sa = { 0 };
+	socklen_t len = sizeof(sa);
+	const char *path = c->socket;
+	char *why = NULL;
+	int r;
+
+	/* Of a socket that was handed over, wherever it is. */
+	if (!l->client.path && getsockname(l->client.fd, (struct sockaddr *)&sa, &len) == 0 &&
+	    sa.sun_path[0] == '/')
+		path = sa.sun_path;
+	r = listener_share(&l->shared, path, c->containers_socket_dir, &why);
+	if (r < 0)
+		log_warning("containers have no socket: %s", why ? why : strerror(-r));
+	free(why);
+	/* It stays with a socket that stays. */
+	if (r == 0 && !l->client.path) {
+		free(l->shared.path);
+		l->shared.path = NULL;
+	}
+}
+
 int listeners_open(struct listeners *l, const struct config *c, char **ret_why)
 {
 	int r;
@@ -354,11 +430,14 @@ int listeners_open(struct listeners *l, const struct config *c, char **ret_why)
 				  ret_why);
 	if (r < 0)
 		listeners_close(l);
+	else
+		share(l, c);
 	return r;
 }
 
 void listeners_close(struct listeners *l)
 {
+	listener_close(&l->shared);
 	listener_close(&l->client);
 	listener_close(&l->admin);
 	if (l->lock_fd >= 0)

@@ -22,17 +22,22 @@ struct listeners {
 	struct listener client;
 	struct listener admin;
 	int lock_fd;
+	struct listener shared; /* the clients' socket once more, in socket_dir of [containers]; its fd is -1 */
 };
 
 #define LISTENERS_NONE                                                                                       \
 	{                                                                                                    \
-		.client = { .fd = -1 }, .admin = { .fd = -1 }, .lock_fd = -1                                 \
+		.client = { .fd = -1 }, .admin = { .fd = -1 }, .shared = { .fd = -1 }, .lock_fd = -1         \
 	}
 
 /* Creates the runtime directory, takes the lock, adopts what socket activation passed, makes the rest. 0, or
  * -errno and in *ret_why (malloc()ed) a sentence that names the path and what to do; everything is then
  * closed and removed again. Consumes $LISTEN_*. */
 int listeners_open(struct listeners *l, const struct config *config, char **ret_why);
+
+/* A directory that may be mounted (read-only) into containers: in it the clients' socket of path, as DIR/svad.sock,
+ * a hard link, and nothing else. 0, or -errno and why. l: what listener_close() removes again. */
+int listener_share(struct listener *l, const char *path, const char *dir, char **ret_why);
 
 /* Removes our own sockets and lets the lock go. Fine on LISTENERS_NONE, and twice. */
 void listeners_close(struct listeners *l);

@@ -149,10 +149,11 @@ static bool is_number(const char *name)
 	return *name && strspn(name, "0123456789") == strlen(name);
 }
 
-/* Gone while we looked, or dead and not reaped: neither is in a namespace. */
-static bool is_gone(int error)
+/* Gone while we looked, or dead and not reaped: neither is in a namespace. Or the first process, which
+ * security modules like to shield: it is no container's, for it is in a pid namespace with us. */
+static bool is_passed_over(int error, const char *pid)
 {
-	return error == -ENOENT || error == -ESRCH;
+	return error == -ENOENT || error == -ESRCH || (error == -EACCES && strcmp(pid, "1") == 0);
 }
 
 static int look_at_threads(int proc, const char *pid, struct netns_entry *entries, size_t n,
@@ -166,7 +167,7 @@ static int look_at_threads(int proc, const char *pid, struct netns_entry *entrie
 	snprintf(path, sizeof(path), "%s/task", pid);
 	fd = openat(proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return is_gone(-errno) ? 0 : -errno;
+		return is_passed_over(-errno, pid) ? 0 : -errno;
 	tasks = fdopendir(fd);
 	if (!tasks) {
 		close(fd);
@@ -177,7 +178,7 @@ static int look_at_threads(int proc, const char *pid, struct netns_entry *entrie
 			continue;
 		snprintf(path, sizeof(path), "%s/ns/net", d->d_name);
 		r = look_at(fd, path, entries, n, last);
-		r = is_gone(r) ? 0 : r;
+		r = is_passed_over(r, pid) ? 0 : r;
 	}
 	closedir(tasks);
 	return r;
@@ -202,7 +203,7 @@ static int look_at_processes(struct netns_entry *entries, size_t n, bool threads
 		}
 		snprintf(path, sizeof(path), "%s/ns/net", d->d_name);
 		r = look_at(dirfd(proc), path, entries, n, &last);
-		r = is_gone(r) ? 0 : r;
+		r = is_passed_over(r, d->d_name) ? 0 : r;
 	}
 	closedir(proc);
 	return r == -EACCES ? -EPERM : r;

@@ -162,9 +162,8 @@ const char *reconcile_why(int error)
 {
 	switch (error) {
 	case EPERM:
-		return "svad may not look at the namespaces of all processes: give it CAP_SYS_PTRACE, as its "
-		       "systemd "
-		       "unit does";
+		return "svad may not look at the namespaces of all processes: it takes CAP_SYS_PTRACE, which "
+		       "its systemd unit gives it, and no security module that forbids it";
 	case ETIMEDOUT:
 		return "the look at all processes did not end in time; the log names it";
 	case EBUSY:

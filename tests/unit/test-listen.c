@@ -164,6 +164,74 @@ START_TEST(test_not_ours_any_more)
 }
 END_TEST
 
+/* The clients' socket in a directory that can be mounted into containers. */
+START_TEST(test_share)
+{
+	struct listener shared = { .fd = -1 };
+	char dir[160], sock[192], other[192];
+	struct stat a, b;
+
+	snprintf(dir, sizeof(dir), "%s/containers", D);
+	snprintf(sock, sizeof(sock), "%s/svad.sock", dir);
+	snprintf(other, sizeof(other), "%s/other", D);
+	ck_assert_int_eq(listener_make(&L, path, 0666, "", &why), 0);
+	umask(077);
+	ck_assert_int_eq(listener_share(&shared, path, dir, &why), 0);
+	umask(022);
+	ck_assert_int_eq(stat(dir, &a), 0);
+	ck_assert_uint_eq(a.st_mode & 07777, 0755);
+	ck_assert_int_eq(connects(sock), 0);
+	ck_assert_int_eq(stat(sock, &a), 0);
+	ck_assert_uint_eq(a.st_mode & 07777, 0666);
+
+	/* once more: as it is */
+	free(shared.path);
+	ck_assert_int_eq(listener_share(&shared, path, dir, &why), 0);
+	ck_assert_int_eq(stat(sock, &b), 0);
+	ck_assert_uint_eq(a.st_ino, b.st_ino);
+
+	/* the socket is new: so is its link; the directory, which is mounted somewhere, is the same */
+	free(shared.path);
+	ck_assert_int_eq(rename(path, other), 0);
+	L.path[0] = '\0';
+	listener_close(&L);
+	ck_assert_int_eq(connects(sock), -ECONNREFUSED);
+	ck_assert_int_eq(listener_make(&L, path, 0666, "", &why), 0);
+	ck_assert_int_eq(listener_share(&shared, path, dir, &why), 0);
+	ck_assert_int_eq(connects(sock), 0);
+	ck_assert_int_eq(stat(sock, &b), 0);
+	ck_assert_uint_ne(a.st_ino, b.st_ino);
+	snprintf(other, sizeof(other), "%s/.svad.sock.new", dir);
+	ck_assert_int_eq(access(other, F_OK), -1);
+
+	listener_close(&shared);
+	ck_assert_int_eq(access(sock, F_OK), -1);
+	ck_assert_int_eq(connects(path), 0);
+}
+END_TEST
+
+START_TEST(test_share_cannot)
+{
+	struct listener shared = { .fd = -1 };
+	char dir[160], deep[192];
+
+	snprintf(dir, sizeof(dir), "%s/c", D);
+	ck_assert_int_eq(listener_share(&shared, path, dir, &why), -ENOENT);
+	ck_assert_ptr_nonnull(strstr(why, "is not there any more"));
+	ck_assert_int_eq(listener_make(&L, path, 0666, "", &why), 0);
+	free(why);
+	snprintf(deep, sizeof(deep), "%s/none/c", D);
+	ck_assert_int_eq(listener_share(&shared, path, deep, &why), -ENOENT);
+	ck_assert_ptr_nonnull(strstr(why, "cannot create socket_dir"));
+	free(why);
+	ck_assert_int_eq(rmdir(dir), 0);
+	ck_assert_int_eq(symlink("/", dir), 0);
+	ck_assert_int_eq(listener_share(&shared, path, dir, &why), -ENOTDIR);
+	ck_assert_ptr_nonnull(strstr(why, "move it away"));
+	ck_assert_ptr_null(shared.path);
+}
+END_TEST
+
 static Suite *listen_suite(void)
 {
 	Suite *s = suite_create("listen");
@@ -177,6 +245,8 @@ static Suite *listen_suite(void)
 	tcase_add_test(tc, test_in_the_way);
 	tcase_add_test(tc, test_bad_path);
 	tcase_add_test(tc, test_not_ours_any_more);
+	tcase_add_test(tc, test_share);
+	tcase_add_test(tc, test_share_cannot);
 	suite_add_tcase(s, tc);
 	return s;
 }
