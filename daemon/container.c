@@ -105,8 +105,10 @@ static int name_fits(const struct container *c, const char *name, size_t len)
 	return best;
 }
 
-static int by_name(struct broker *broker, const char *name, bool active, struct container **ret)
+static int by_name(struct broker *broker, const char *name, Svad__V1__ContainerState state,
+		   struct container **ret)
 {
+	bool removed = state == SVAD__V1__CONTAINER_STATE__CONTAINER_REMOVED;
 	struct container *found = NULL;
 	bool exact = false, several = false;
 	size_t len = strlen(name);
@@ -118,16 +120,16 @@ static int by_name(struct broker *broker, const char *name, bool active, struct 
 		struct container *c = container_of(pos, struct container, link);
 		int fits;
 
-		if ((c->state == SVAD__V1__CONTAINER_STATE__CONTAINER_ACTIVE) != active)
+		if (c->state != state)
 			continue;
 		fits = name_fits(c, name, len);
 		if (fits == 2) {
 			/* Of removed ones with the same name the latest is meant. */
-			several = active && exact;
+			several = !removed && exact;
 			exact = true;
 			found = c;
 		} else if (fits == 1 && !exact) {
-			several |= found != NULL && (active || strcmp(found->name, c->name) != 0);
+			several |= found != NULL && (!removed || strcmp(found->name, c->name) != 0);
 			found = c;
 		}
 	}
@@ -141,9 +143,13 @@ static int by_name(struct broker *broker, const char *name, bool active, struct 
 
 int container_by_name(struct broker *broker, const char *name, bool removed, struct container **ret)
 {
-	int r = by_name(broker, name, true, ret);
+	int r = by_name(broker, name, SVAD__V1__CONTAINER_STATE__CONTAINER_ACTIVE, ret);
 
-	return r == -ENOENT && removed ? by_name(broker, name, false, ret) : r;
+	if (r == -ENOENT)
+		r = by_name(broker, name, SVAD__V1__CONTAINER_STATE__CONTAINER_REMOVING, ret);
+	if (r == -ENOENT && removed)
+		r = by_name(broker, name, SVAD__V1__CONTAINER_STATE__CONTAINER_REMOVED, ret);
+	return r;
 }
 
 int container_each(struct broker *broker, int (*fn)(struct container *container, void *userdata),

@@ -127,7 +127,7 @@ struct container *container_by_netns(struct broker *broker, uint64_t dev, uint64
 /* An active one before removed ones, else the latest. removed: those too. NULL: none. */
 struct attachment *attachment_find(struct broker *broker, const struct attachment_key *key, bool removed);
 /* By container id of any of its attachments, or the beginning of exactly one container's. removed: those too, when no active one fits.
- * -ENOENT; -EEXIST: it is of several. */
+ * An active one before one that is being removed. -ENOENT; -EEXIST: it is of several. */
 int container_by_name(struct broker *broker, const char *name, bool removed, struct container **ret);
 
 /* Active ones and tombstones, by id, ascending. fn may remove a container (it stays in the list until the next turn of the loop). Stops when fn

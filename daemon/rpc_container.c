@@ -170,7 +170,8 @@ static void register_stored(struct store_waiter *w, int error)
 				   "in, or mend, [containers] state_dir (%s).",
 				   strerror(-error), r->broker->config->containers_state_dir);
 	} else {
-		if (conn && container_has(r->undo.container, r->undo.made))
+		if (conn && r->undo.container->state == SVAD__V1__CONTAINER_STATE__CONTAINER_ACTIVE &&
+		    container_has(r->undo.container, r->undo.made))
 			register_answer(r);
 		else if (conn)
 			conn_error(conn, r->op.id, SVAD_ABORTED,
