@@ -112,12 +112,12 @@ static int print_text(const struct sum *s, const char *what, bool before)
 		if (s->ended > listed)
 			printf("and %u more\n", s->ended - listed);
 	}
-	printf("%s: %s", what, before ? "it was removed before; " : "");
+	printf("%s: %s", what, before ? "it was removed before, " : "");
 	if (s->attachments_left)
 		printf("it keeps %u other attachment%s, and with %s its bonds\n", s->attachments_left,
 		       s->attachments_left == 1 ? "" : "s", s->attachments_left == 1 ? "it" : "them");
 	else if (!s->ended && !s->pending && !s->quarantined && !s->clean)
-		printf("removed, it had no bonds\n");
+		printf(before ? "and had no bonds\n" : "removed, it had no bonds\n");
 	else
 		printf("%u CLEAN, %u QUARANTINED, %u not done; the slowest took %s\n", s->clean,
 		       s->quarantined, s->pending, units_ns(s->slowest_ns, slowest));

@@ -140,6 +140,13 @@ static char *relative(uint64_t ns, uint64_t zero, char buf[UNITS_MAX + 2])
 	return buf;
 }
 
+/* Its text is who did it. */
+static bool is_by(const Svad__V1__TimelineEntry *e)
+{
+	return e->kind == SVAD__V1__TIMELINE_KIND__TIMELINE_REGISTERED ||
+	       e->kind == SVAD__V1__TIMELINE_KIND__TIMELINE_REMOVE_ASKED;
+}
+
 static void say(const Svad__V1__TimelineEntry *e)
 {
 	const Svad__V1__BondEnd *b = e->bond;
@@ -168,7 +175,7 @@ static void say(const Svad__V1__TimelineEntry *e)
 			printf(", pid %d", e->pid);
 	}
 	if (*e->text)
-		printf(": %s", e->text);
+		printf("%s%s", is_by(e) ? " by " : ": ", e->text);
 	printf("\n");
 }
 

@@ -149,6 +149,56 @@ static unsigned probe_registry(struct doctor *d, struct rpc *rpc)
 	return n.all;
 }
 
+/* ret: the counter's value. False: this svad has no such counter. */
+static bool counter(const Svad__V1__StatsReply *stats, const char *name, uint64_t *ret)
+{
+	for (size_t i = 0; i < stats->n_counters; i++)
+		if (!strcmp(stats->counters[i]->name, name)) {
+			*ret = stats->counters[i]->value;
+			return true;
+		}
+	return false;
+}
+
+static void probe_care(struct doctor *d, struct rpc *rpc)
+{
+	Svad__V1__GetStats body = SVAD__V1__GET_STATS__INIT;
+	rpc_request req = SVAD__V1__REQUEST__INIT;
+	const Svad__V1__StatsReply *stats;
+	const rpc_reply *reply;
+	uint64_t n, every = 0;
+
+	req.body_case = SVAD__V1__REQUEST__BODY_GET_STATS;
+	req.get_stats = &body;
+	if (rpc_call(rpc, &req, &reply))
+		return;
+	stats = reply->get_stats;
+	if (counter(stats, "svad_store_failures_total", &n) && n)
+		SAY(LEVEL_WARN, "store",
+		    "[containers] state_dir must be writable for root, and have room; svad's log says why: "
+		    "journalctl -u svad",
+		    "the registry of containers could not be stored %llu times: registrations were refused",
+		    (unsigned long long)n);
+	if (counter(stats, "svad_store_damaged_total", &n) && n)
+		SAY(LEVEL_WARN, "store-damaged",
+		    "start again those containers that cannot bind; the damaged file is kept beside it",
+		    "%llu stored containers were lost to damage of the file", (unsigned long long)n);
+	if (!counter(stats, "svad_reconcile_failing", &n))
+		return;
+	if (n)
+		SAY(LEVEL_WARN, "reconciler",
+		    "svadctl container reconcile says why; the service needs CAP_SYS_PTRACE and the host's "
+		    "/proc",
+		    "svad cannot see which network namespaces are dead: containers whose runtime forgets DEL "
+		    "stay "
+		    "registered");
+	else if (counter(stats, "svad_reconcile_interval_seconds", &every) && !every)
+		SAY(LEVEL_INFO, "reconciler", "[containers] reconcile = 10s in svad.conf",
+		    "svad does not look for dead network namespaces by itself (reconcile = 0)");
+	else
+		SAY(LEVEL_OK, "reconciler", NULL, "svad finds dead network namespaces by itself");
+}
+
 /* What is mounted into containers must be the socket that svad listens on now: one from before a restart is
  * nobody's. */
 static void probe_link(struct doctor *d, const struct ctl *ctl, struct rpc *rpc)
@@ -317,6 +367,7 @@ void doctor_containers(struct doctor *d, const struct ctl *ctl, const struct mac
 	probe_cgroups(d, m);
 	if (rpc) {
 		registered = probe_registry(d, rpc);
+		probe_care(d, rpc);
 		probe_link(d, ctl, rpc);
 	}
 	probe_plugin(d, m, registered);

@@ -84,7 +84,7 @@ static void print_containers(const struct containers *n)
 	if (!n->active && !n->removing && !n->removed_in_use)
 		return;
 	line("Containers");
-	printf(" %u, %s%u being removed%s", n->active, style_on(st), n->removing, style_off(st));
+	printf("%u, %s%u being removed%s", n->active, style_on(st), n->removing, style_off(st));
 	if (n->removed_in_use)
 		printf(", %s%u removed with quarantined bonds%s", style_on(STYLE_RED), n->removed_in_use,
 		       style_off(STYLE_RED));

@@ -326,7 +326,7 @@ static void make_end(Svad__V1__BondEnd *e, unsigned id, bool stuck)
 static void list_containers(int fd, Svad__V1__Reply *reply, const Svad__V1__ListContainers *req)
 {
 	static char network[] = "podman", eth0[] = "eth0", ns[] = "shop", pod[] = "web-1",
-		    path[] = "/run/netns/w", glob[] = "sim*", by[] = "cni", cni[] = "by cni",
+		    path[] = "/run/netns/w", glob[] = "sim*", by[] = "cni", cni[] = "cni",
 		    several[] = "that is the beginning of several ids", nobody[] = "no such container";
 	static char *globs[] = { glob };
 	Svad__V1__ListContainersReply body = SVAD__V1__LIST_CONTAINERS_REPLY__INIT;

@@ -159,7 +159,7 @@ START_TEST(show)
 	has(text_out, "\nBonds\n");
 	/* The moment that the removal was asked for is 0; what came before has a minus. */
 	has(text_out, "-2.0 ms  registered");
-	has(text_out, "+0 ns  removal asked: by cni");
+	has(text_out, "+0 ns  removal asked by cni");
 	has(text_out, "+2.0 ms  bond 7 on sim0, PASID 7, pid 1234: CLEAN after 1.2 ms, container gone");
 	has(text_out, "+4.0 ms  bond 8 on sim0, PASID 8, pid 1234: QUARANTINED after 1.2 ms, container gone");
 	expect(0, "container show web0 --json");
@@ -262,7 +262,7 @@ START_TEST(removal)
 	expect(0, "container remove worker");
 	has(text_out, "worker: removed, it had no bonds");
 	expect(0, "container remove web-old"); /* twice is no error while svad remembers the first time */
-	has(text_out, "it was removed before; 2 CLEAN");
+	has(text_out, "it was removed before, 2 CLEAN");
 	expect(1, "container remove nobody");
 	has(text_err, "knows no container nobody");
 	expect(1, "container remove w");
