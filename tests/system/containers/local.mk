@@ -3,13 +3,19 @@
 # in TESTS; tests/run-all runs each of CONTAINER_SUITES.
 
 CONTAINER_SUITES = \
+	tests/system/containers/cnitool.sh \
+	tests/system/containers/conformance.sh \
 	tests/system/containers/containerd.sh \
 	tests/system/containers/crun.sh \
+	tests/system/containers/docs.sh \
+	tests/system/containers/podman.sh \
 	tests/system/containers/runc.sh
 
 EXTRA_DIST += \
 	$(CONTAINER_SUITES) \
 	tests/system/containers/bundle.sh \
+	tests/system/containers/cnitool \
+	tests/system/containers/lib-cni.sh \
 	tests/system/containers/lib.sh \
 	tests/system/containers/oci.sh
 
