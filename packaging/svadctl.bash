@@ -13,7 +13,7 @@ _svadctl() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
 	local verb='' sub='' word i
 	local -a _svadctl_global=()
-	local verbs='status device client bond drain quarantine watch top metrics doctor config version help'
+	local verbs='status device client bond container drain quarantine watch top metrics cdi doctor config version help'
 	local options='--json --socket --timeout --help'
 
 	COMPREPLY=()
@@ -24,7 +24,9 @@ _svadctl() {
 			_svadctl_global=(--socket "${COMP_WORDS[i + 1]}")
 			i=$((i + 1))
 			;;
-		--timeout | --client | --device | --uid | --bond | --interval | --count | -n | -d) i=$((i + 1)) ;;
+		--timeout | --client | --container | --device | --uid | --bond | --interval | --count | -n | -d) i=$((i + 1)) ;;
+		--attachment | --network | --id | --netns | --pid | --devices | --limits | --ifname | --pod | --pod-uid) i=$((i + 1)) ;;
+		--state-dir | --output | -o | --socket-dir | --dir) i=$((i + 1)) ;;
 		-*) ;;
 		*)
 			if [[ -z $verb ]]; then
@@ -49,6 +51,27 @@ _svadctl() {
 		mapfile -t COMPREPLY < <(compgen -W "$(_svadctl_ask 1 client list)" -- "$cur")
 		return
 		;;
+	--container)
+		mapfile -t COMPREPLY < <(compgen -W "$(_svadctl_ask 1 container list --removed)" -- "$cur")
+		return
+		;;
+	--netns)
+		mapfile -t COMPREPLY < <(compgen -f -- "${cur:-/run/netns/}")
+		return
+		;;
+	--state-dir | --output | -o | --socket-dir | --dir)
+		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		return
+		;;
+	--limits)
+		mapfile -t COMPREPLY < <(compgen -W 'bonds= connections= requests= deadline=' -- "$cur")
+		return
+		;;
+	--devices)
+		mapfile -t COMPREPLY < <(compgen -W "$(_svadctl_ask 1 device list)" -- "$cur")
+		return
+		;;
+	--attachment | --network | --id | --pid | --ifname | --pod | --pod-uid) return ;;
 	--bond)
 		mapfile -t COMPREPLY < <(compgen -W "$(_svadctl_ask 1 bond list)" -- "$cur")
 		return
@@ -66,11 +89,21 @@ _svadctl() {
 
 	if [[ $cur == -* ]]; then
 		case $verb${sub:+ $sub} in
-		'bond list') options+=' --client --device' ;;
-		drain) options+=' --client --device --uid --bond --all' ;;
-		'quarantine list' | 'quarantine release') options+=' --device' ;;
-		watch) options+=' --snapshot --device --client --count' ;;
-		top) options+=' --batch --count --interval' ;;
+		'bond list') options+=' --client --container --device' ;;
+		'client list') options+=' --container' ;;
+		'container list') options+=' --removed --network' ;;
+		'container register')
+			options+=' --id --netns --pid --oci --devices --limits --network --ifname --pod --pod-uid --state-dir'
+			;;
+		'container remove') options+=' --attachment --oci --network --state-dir' ;;
+		'cdi generate') options+=' --output --socket-dir' ;;
+		'cdi list') options+=' --dir' ;;
+		drain) options+=' --client --container --device --uid --bond --all' ;;
+		'quarantine list') options+=' --container --device' ;;
+		'quarantine release') options+=' --device' ;;
+		watch) options+=' --snapshot --device --client --container --count' ;;
+		top) options+=' --batch --containers --count --interval' ;;
+		metrics) options+=' --containers' ;;
 		'') options+=' --version' ;;
 		esac
 		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
@@ -82,6 +115,8 @@ _svadctl() {
 	device) mapfile -t COMPREPLY < <(compgen -W 'list show reset' -- "$cur") ;;
 	client) mapfile -t COMPREPLY < <(compgen -W 'list' -- "$cur") ;;
 	bond) mapfile -t COMPREPLY < <(compgen -W 'list show revoke' -- "$cur") ;;
+	container) mapfile -t COMPREPLY < <(compgen -W 'list show register remove reconcile' -- "$cur") ;;
+	cdi) mapfile -t COMPREPLY < <(compgen -W 'generate list' -- "$cur") ;;
 	quarantine) mapfile -t COMPREPLY < <(compgen -W 'list release' -- "$cur") ;;
 	config) mapfile -t COMPREPLY < <(compgen -W 'check' -- "$cur") ;;
 	'device show')
@@ -95,6 +130,8 @@ _svadctl() {
 	'bond show' | 'bond revoke')
 		mapfile -t COMPREPLY < <(compgen -W "$(_svadctl_ask 1 bond list)" -- "$cur")
 		;;
+	'container show') mapfile -t COMPREPLY < <(compgen -W "$(_svadctl_ask 1 container list --removed)" -- "$cur") ;;
+	'container remove') mapfile -t COMPREPLY < <(compgen -W "$(_svadctl_ask 1 container list)" -- "$cur") ;;
 	'quarantine release')
 		mapfile -t COMPREPLY < <(compgen -W "$(_svadctl_ask 1 quarantine list)" -- "$cur")
 		;;
