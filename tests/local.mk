@@ -97,6 +97,24 @@ test_lib_admin_CPPFLAGS = $(TEST_CPPFLAGS)
 test_lib_admin_CFLAGS = $(TEST_CFLAGS)
 test_lib_admin_LDADD = $(TEST_LIBS) libsvaclient.la libsvadproto.la $(PROTOBUF_C_LIBS)
 
+UNIT_TESTS += test-netns
+test_netns_SOURCES = tests/unit/test-netns.c cni/removal_note.c
+test_netns_CPPFLAGS = $(TEST_CPPFLAGS)
+test_netns_CFLAGS = $(TEST_CFLAGS)
+test_netns_LDADD = $(TEST_LIBS) libsvaclient.la
+
+# The plugin's own program is what is run.
+UNIT_TESTS += test-cni test-cni-svad
+test_cni_SOURCES = tests/unit/cni-run.c tests/unit/cni-run.h tests/unit/test-cni.c
+test_cni_CPPFLAGS = $(TEST_CPPFLAGS)
+test_cni_CFLAGS = $(TEST_CFLAGS) $(JANSSON_CFLAGS)
+test_cni_LDADD = $(TEST_LIBS) $(JANSSON_LIBS)
+test_cni_svad_SOURCES = tests/unit/cni-run.c tests/unit/cni-run.h tests/unit/fake-admin.c tests/unit/fake-admin.h \
+	tests/unit/test-cni-svad.c cni/removal_note.c
+test_cni_svad_CPPFLAGS = $(TEST_CPPFLAGS)
+test_cni_svad_CFLAGS = $(TEST_CFLAGS) $(JANSSON_CFLAGS)
+test_cni_svad_LDADD = $(TEST_LIBS) libsvadproto.la $(PROTOBUF_C_LIBS) $(JANSSON_LIBS)
+
 UNIT_TESTS += test-channel
 test_channel_SOURCES = tests/unit/test-channel.c
 test_channel_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -318,11 +336,19 @@ test_daemon_LDADD = $(SYS_LIBS)
 
 # The same with network namespaces, which is what containers are to svad.
 NETNS_WORLD = tests/system/netns-world.c tests/system/netns-world.h
-SYSTEM_TESTS += test-container-ends
+SYSTEM_TESTS += test-container-ends test-containers test-container-store
 test_container_ends_SOURCES = tests/system/test-container-ends.c $(NETNS_WORLD) $(SYS_HARNESS)
 test_container_ends_CPPFLAGS = $(TEST_CPPFLAGS)
 test_container_ends_CFLAGS = $(TEST_CFLAGS)
 test_container_ends_LDADD = $(SYS_LIBS)
+test_containers_SOURCES = tests/system/test-containers.c $(NETNS_WORLD) $(SYS_HARNESS)
+test_containers_CPPFLAGS = $(TEST_CPPFLAGS)
+test_containers_CFLAGS = $(TEST_CFLAGS)
+test_containers_LDADD = $(SYS_LIBS)
+test_container_store_SOURCES = tests/system/test-container-store.c $(NETNS_WORLD) $(SYS_HARNESS)
+test_container_store_CPPFLAGS = $(TEST_CPPFLAGS)
+test_container_store_CFLAGS = $(TEST_CFLAGS)
+test_container_store_LDADD = $(SYS_LIBS)
 
 SYSTEM_TESTS += test-hardware
 test_hardware_SOURCES = tests/system/test-hardware.c $(SYS_HARNESS)
