@@ -28,6 +28,7 @@ endif
 dist_doc_DATA = LICENSE NEWS README.md \
 	doc/architecture.md \
 	doc/client.md \
+	doc/cni.md \
 	doc/containers.md \
 	doc/hardware.md \
 	doc/protocol.md \
@@ -112,6 +113,7 @@ endif
 
 dist_man_MANS += \
 	packaging/man/libsvaclient.3 \
+	packaging/man/sva-cni.8 \
 	packaging/man/svad.8 \
 	packaging/man/svad.conf.5 \
 	packaging/man/svadctl.1
