@@ -69,8 +69,9 @@ outside() {
 	sweep
 	dir=$(mktemp -d /tmp/svad-containers.XXXXXX) || exit 99
 	echo $$ >"$dir/pid"
-	timeout --kill-after=10 "$suite_limit" \
-		unshare --mount --pid --net --ipc --fork --kill-child --mount-proc --propagation private -- \
+	# whoever of these is killed takes all below it along
+	setpriv --pdeathsig KILL timeout --kill-after=10 "$suite_limit" \
+		setpriv --pdeathsig KILL unshare --mount --pid --net --ipc --fork --kill-child --mount-proc --propagation private -- \
 		env SVAD_BOX_WORK="$dir" SVAD_BOX_CGROUP="svad-test-$$" SVAD_SRCDIR="$srcdir" SVAD_BUILDDIR="$builddir" bash "$@" &
 	child=$!
 	trap 'kill "$child" 2>/dev/null' TERM INT HUP
