@@ -22,7 +22,7 @@
 
 struct podman {
 	char dir[64], name[64];
-	const char *builddir;
+	char *builddir; /* absolute: it is mounted */
 	const struct live *live;
 };
 
@@ -58,7 +58,7 @@ static bool write_file(const char *dir, const char *name, const char *fmt, ...)
 
 static bool prepare(struct podman *p)
 {
-	if (!mkdtemp(p->dir))
+	if (!p->builddir || !mkdtemp(p->dir))
 		return false;
 	return run("cd %s && mkdir -p net.d root run tmp rootfs/usr rootfs/proc rootfs/sys rootfs/dev "
 		   "rootfs/etc rootfs/run/svad rootfs/svad "
@@ -175,7 +175,7 @@ static bool kill_once(struct podman *p, unsigned i, double *ret_clean, double *r
 
 void bench_podman(struct bench *b)
 {
-	struct podman p = { .dir = "/tmp/svad-bench-podman.XXXXXX", .builddir = b->builddir };
+	struct podman p = { .dir = "/tmp/svad-bench-podman.XXXXXX" };
 	unsigned rounds = b->quick ? 3 : 20;
 	struct samples clean = { 0 }, del = { 0 };
 	struct live live;
@@ -193,6 +193,7 @@ void bench_podman(struct bench *b)
 		return;
 	}
 	p.live = &live;
+	p.builddir = realpath(b->builddir, NULL);
 	ok = prepare(&p);
 	for (unsigned i = 0; ok && i < rounds + 1; i++) {
 		double c = 0, d = 0;
@@ -217,4 +218,5 @@ void bench_podman(struct bench *b)
 	samples_free(&del);
 	live_stop(&live, 1);
 	run("rm -rf %s", p.dir);
+	free(p.builddir);
 }
