@@ -16,6 +16,8 @@
 #include "events.h"
 #include "log.h"
 
+#define HANG_UP_MAX 64u
+
 struct out {
 	struct out *next;
 	size_t len;
@@ -90,6 +92,17 @@ int conn_new(struct broker *broker, int fd, enum conn_kind kind, struct client *
 	return 0;
 }
 
+void conn_hang_up(int fd)
+{
+	char byte;
+
+	/* Nothing more can come after that; what is there is bounded by the peer's socket buffer. */
+	shutdown(fd, SHUT_RD);
+	for (unsigned i = 0; i < HANG_UP_MAX && recv(fd, &byte, 1, MSG_DONTWAIT | MSG_TRUNC) > 0; i++)
+		;
+	close(fd);
+}
+
 void conn_release(struct conn *conn)
 {
 	if (!conn->held || conn->closing)
@@ -124,7 +137,10 @@ void conn_close(struct conn *conn, bool ours)
 	if (broker->reload_conn == conn)
 		broker->reload_conn = NULL;
 	uv_close((uv_handle_t *)&conn->io, on_closed);
-	close(conn->fd);
+	if (conn->told)
+		conn_hang_up(conn->fd);
+	else
+		close(conn->fd);
 	conn->fd = -1;
 	conn->client = NULL;
 	if (client) {

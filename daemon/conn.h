@@ -22,6 +22,7 @@ struct conn {
 	enum conn_kind kind;
 	bool hello, subscribed, closing;
 	bool held; /* not read from until it is known whose it is (identify.h) */
+	bool told; /* why it is closed: conn_hang_up() */
 	bool broken; /* a reply could not be queued: to be closed in its next turn */
 	unsigned in_flight;
 	struct out *out_first, **out_last;
@@ -43,6 +44,9 @@ int conn_new(struct broker *broker, int fd, enum conn_kind kind, struct client *
 /* ours: our decision (limit, misbehaviour), not the peer's: its client may come back. */
 void conn_close(struct conn *conn, bool ours);
 
+/* Closes the socket of somebody who has been told why. What it has sent meanwhile is taken off first: closed with that unread, the kernel
+ * tells it of a reset connection in place of our words. */
+void conn_hang_up(int fd);
 /* Its client is known: reading begins. */
 void conn_release(struct conn *conn);
 

@@ -145,6 +145,7 @@ static void refuse(struct client *client, unsigned code, const char *text)
 	}
 	if (client->conn) {
 		conn_error(client->conn, 0, code, "%s", text);
+		client->conn->told = true;
 		conn_close(client->conn, false);
 	} else {
 		client_end(client, SVAB_CAUSE_POLICY);

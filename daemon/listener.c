@@ -63,7 +63,7 @@ static void refuse(struct broker *broker, int fd, unsigned code, const char *lim
 	len = wire_encode_reply(&reply, broker->tx, WIRE_MAX);
 	if (len > 0)
 		wire_send(fd, broker->tx, (size_t)len, NULL, 0, MSG_DONTWAIT);
-	close(fd);
+	conn_hang_up(fd);
 }
 
 static void log_refusal(struct broker *broker, const char *msg_id, const struct peer *peer, const char *text)

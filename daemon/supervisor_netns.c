@@ -145,7 +145,7 @@ static void answer_error(struct supervisor *s, uint64_t number, int error)
 
 void scan_init(struct supervisor *s)
 {
-	s->scan.fd = -1;
+	s->scan.fd = s->scan.next_list = -1;
 }
 
 void scan_ask(struct supervisor *s, uint64_t number, int fd)
@@ -155,6 +155,14 @@ void scan_ask(struct supervisor *s, uint64_t number, int fd)
 
 	if (s->phase != PHASE_RUN || fd < 0) {
 		answer_error(s, number, s->phase == PHASE_RUN ? EBADMSG : ESHUTDOWN);
+		return;
+	}
+	if (scan->pid > 0 && scan->fd < 0 && !scan->stuck && scan->next_list < 0) {
+		/* Its answer is out; it will be gone in a moment. */
+		scan->next_list = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		scan->next_number = number;
+		if (scan->next_list < 0)
+			answer_error(s, number, errno);
 		return;
 	}
 	if (scan->pid > 0) {
@@ -218,6 +226,14 @@ void scan_reap(struct supervisor *s)
 	if (scan->pid <= 0 || scan->fd >= 0 || waitpid(scan->pid, NULL, WNOHANG) != scan->pid)
 		return;
 	scan->pid = 0;
+	scan->stuck = false;
+	if (scan->next_list >= 0) {
+		int list = scan->next_list;
+
+		scan->next_list = -1;
+		scan_ask(s, scan->next_number, list);
+		close(list);
+	}
 }
 
 uint64_t scan_deadline(const struct supervisor *s)
@@ -233,6 +249,7 @@ void scan_tick(struct supervisor *s, uint64_t now)
 		    "container was registered with may hang",
 		    s->scan.pid, (unsigned)(SCAN_DEADLINE_NS / NS_PER_S));
 	kill(s->scan.pid, SIGKILL); /* not reaped yet, so the pid is still its own */
+	s->scan.stuck = true;
 	answer_error(s, s->scan.number, ETIMEDOUT);
 	finish(s);
 }
@@ -243,6 +260,9 @@ void scan_deinit(struct supervisor *s)
 
 	if (scan->pid > 0)
 		kill(scan->pid, SIGKILL);
+	if (scan->next_list >= 0)
+		close(scan->next_list);
+	scan->next_list = -1;
 	if (scan->fd >= 0)
 		finish(s);
 	scan_reap(s);

@@ -69,6 +69,9 @@ struct scan {
 	size_t have;
 	struct chan_scanned *result;
 	uint64_t deadline_ns;
+	bool stuck;    /* it was given up */
+	int next_list; /* asked for while it ends; -1: not */
+	uint64_t next_number;
 };
 
 struct supervisor {

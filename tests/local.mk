@@ -164,7 +164,7 @@ test_idmap_CFLAGS = $(TEST_CFLAGS)
 test_idmap_LDADD = $(TEST_LIBS)
 
 UNIT_TESTS += test-peer
-test_peer_SOURCES = tests/unit/test-peer.c daemon/peer.c
+test_peer_SOURCES = tests/unit/test-peer.c daemon/lacks.c daemon/peer.c
 test_peer_CPPFLAGS = $(TEST_CPPFLAGS)
 test_peer_CFLAGS = $(TEST_CFLAGS)
 test_peer_LDADD = $(TEST_LIBS)
@@ -336,7 +336,11 @@ test_daemon_LDADD = $(SYS_LIBS)
 
 # The same with network namespaces, which is what containers are to svad.
 NETNS_WORLD = tests/system/netns-world.c tests/system/netns-world.h
-SYSTEM_TESTS += test-container-ends test-containers test-container-store
+SYSTEM_TESTS += test-container-ends test-containers test-container-store test-identity
+test_identity_SOURCES = tests/system/test-identity.c $(NETNS_WORLD) $(SYS_HARNESS)
+test_identity_CPPFLAGS = $(TEST_CPPFLAGS)
+test_identity_CFLAGS = $(TEST_CFLAGS)
+test_identity_LDADD = $(SYS_LIBS) -lpthread
 test_container_ends_SOURCES = tests/system/test-container-ends.c $(NETNS_WORLD) $(SYS_HARNESS)
 test_container_ends_CPPFLAGS = $(TEST_CPPFLAGS)
 test_container_ends_CFLAGS = $(TEST_CFLAGS)
