@@ -297,8 +297,8 @@ static void not_drained(int events, uint64_t bond, int for_ms, const char *meanw
 			FAIL("CLEAN while %s", meanwhile);
 }
 
-/* A lives and its bond is revoked, so that the first CMD_SYNC behind the fault is the detaching's: only then
- * does the SMMU write the record, and the flush has looked before. */
+/* A lives and its bond is revoked, so that the first invalidation of its configuration is the detaching's:
+ * only behind that does the SMMU write the record, and the flush has looked before. */
 static void record_at_detach(void)
 {
 	int events = ctl_open();
@@ -308,7 +308,7 @@ static void record_at_detach(void)
 	struct kid a;
 
 	actor_start(&a, false, &pasid, &bond);
-	hw("evtq late sync");
+	hw("evtq late cfgi");
 	hw("evtq hold");
 	actor_fault(&a, OURS);
 	MUST_EQ(bond_revoke(bond), 0);

@@ -48,6 +48,7 @@ static unsigned cfgi_cd(struct smmu *s, const struct fields *f)
 	s->stats.cfgi++;
 	config_forget_cd(s, f->sid, f->ssid, false, ignored(&s->faults.ignore_cfgi));
 	config_observe(s, f->sid, f->ssid);
+	event_cfgi(s, f->sid, false, f->ssid);
 	return CERROR_NONE;
 }
 
@@ -56,6 +57,7 @@ static unsigned cfgi_cd_all(struct smmu *s, const struct fields *f)
 	s->stats.cfgi++;
 	config_forget_cd(s, f->sid, 0, true, ignored(&s->faults.ignore_cfgi));
 	config_observe_stream(s, f->sid);
+	event_cfgi(s, f->sid, true, 0);
 	return CERROR_NONE;
 }
 

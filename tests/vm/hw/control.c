@@ -19,7 +19,8 @@
  *   vanish DEV, return DEV        registers read as ones, jobs die; as after power-on
  *   evtq normal|delay MS|hold|release
  *                                 the event interrupt comes MS late, is withheld, is given
- *   evtq late MS|sync             the record of a fault is written MS late; a stall's only when a CMD_SYNC waits for it
+ *   evtq late MS                  the record of a fault is written MS late, and a CMD_SYNC waits for it
+ *   evtq late cfgi                that of a stall is written when a CMD_SYNC comes behind a CMD_CFGI_CD for its PASID
  *   evtq overflow                 junk into the event queue until a record is discarded
  *   evtq junk N                   N records of junk
  *   cmdq normal|delay US|error    each command takes US more; the next one is CERROR_ILL

@@ -151,8 +151,8 @@ bool event_write(struct smmu *s, const struct event *ev)
 
 			if (!st->used || st->stag != ev->stag)
 				continue;
-			st->until_sync = s->faults.evtq_late_sync;
-			st->late = st->until_sync || put_late(s, ev);
+			st->until_cfgi = s->faults.evtq_late_cfgi;
+			st->late = st->until_cfgi || put_late(s, ev);
 		}
 		event_stalls_pending(s);
 		return true;
@@ -176,13 +176,24 @@ void event_stalls_pending(struct smmu *s)
 	}
 }
 
-void event_sync(struct smmu *s)
+void event_cfgi(struct smmu *s, uint32_t sid, bool every_ssid, uint32_t ssid)
 {
 	for (unsigned i = 0; s->n_stalls && i < s->opt.stall_max; i++) {
 		struct stall *st = &s->stalls[i];
 
-		if (st->used && st->until_sync)
-			st->until_sync = st->late = false;
+		if (st->used && st->until_cfgi && st->event.sid == sid &&
+		    (every_ssid || st->event.ssid == ssid))
+			st->cfgi = true;
+	}
+}
+
+void event_write_late(struct smmu *s, bool all)
+{
+	for (unsigned i = 0; s->n_stalls && i < s->opt.stall_max; i++) {
+		struct stall *st = &s->stalls[i];
+
+		if (st->used && st->until_cfgi && (all || st->cfgi))
+			st->until_cfgi = st->late = false;
 	}
 	event_stalls_pending(s);
 }

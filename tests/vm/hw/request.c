@@ -197,8 +197,8 @@ static void do_evtq(struct request *q)
 		    reg32(s, EVTQ_CONS), event_unread(s), s->faults.evtq_hold ? "held" : "on");
 	} else if (q->n == 2 && word_is(q, 1, "normal")) {
 		s->faults.evtq_delay_ms = s->faults.evtq_late_ms = 0;
-		s->faults.evtq_late_sync = false;
-		event_sync(s);
+		s->faults.evtq_late_cfgi = false;
+		event_write_late(s, true);
 		evtq_release(s);
 		say(q, "ok");
 	} else if (q->n == 2 && word_is(q, 1, "hold")) {
@@ -214,14 +214,14 @@ static void do_evtq(struct request *q)
 	} else if (q->n == 3 && word_is(q, 1, "delay") && number(q->w[2], 3600000, &n)) {
 		s->faults.evtq_delay_ms = (unsigned)n;
 		say(q, "ok");
-	} else if (q->n == 3 && word_is(q, 1, "late") && word_is(q, 2, "sync")) {
-		s->faults.evtq_late_sync = true;
+	} else if (q->n == 3 && word_is(q, 1, "late") && word_is(q, 2, "cfgi")) {
+		s->faults.evtq_late_cfgi = true;
 		say(q, "ok");
 	} else if (q->n == 3 && word_is(q, 1, "late") && number(q->w[2], 3600000, &n)) {
 		s->faults.evtq_late_ms = (unsigned)n;
 		say(q, "ok");
 	} else {
-		usage(q, "evtq [normal | delay MS | hold | release | late MS|sync | overflow | junk N]");
+		usage(q, "evtq [normal | delay MS | hold | release | late MS|cfgi | overflow | junk N]");
 	}
 	pthread_mutex_unlock(&s->lock);
 }

@@ -216,7 +216,7 @@ void smmu_faults_off(struct smmu *s)
 	owed = s->evtq_irq_owed;
 	s->evtq_irq_owed = false;
 	memset(&s->faults, 0, sizeof(s->faults));
-	event_sync(s);
+	event_write_late(s, true);
 	tlb_drop_condemned(&s->tlb);
 	config_drop_condemned(s);
 	if (owed)

@@ -92,7 +92,7 @@ struct cd {
 struct stall {
 	bool used, recorded; /* recorded: its event is in the queue (or was) */
 	bool late; /* its event is being held back */
-	bool until_sync; /* ... by the fault "evtq late sync" */
+	bool until_cfgi, cfgi; /* ... by the fault "evtq late cfgi"; a CMD_CFGI_CD for it has come */
 	bool lost; /* the answer was, by injection */
 	uint16_t stag;
 	struct waiter *waiter; /* NULL: an orphan, its device has forgotten it; data is its own then */
@@ -113,7 +113,7 @@ struct smmu_faults { /* injected */
 	bool cmd_error;
 	unsigned ignore_tlbi, ignore_cfgi;
 	unsigned evtq_delay_ms, evtq_late_ms;
-	bool evtq_hold, evtq_late_sync;
+	bool evtq_hold, evtq_late_cfgi;
 	struct {
 		unsigned lose, delay_ms;
 	} response[CHECKER_SIDS];
@@ -212,7 +212,9 @@ unsigned smmu_audit(struct smmu *s, uint32_t sid, uint32_t ssid, uint64_t va, ui
 /* event.c, with the lock held. */
 bool event_write(struct smmu *s, const struct event *ev); /* false: no room (a stall is written later; any other is lost) */
 void event_stalls_pending(struct smmu *s); /* writes events of stalls that found no room */
-void event_sync(struct smmu *s); /* what is held back until a CMD_SYNC is written */
+/* What "evtq late cfgi" holds back: a CMD_CFGI_CD has come, for all substreams or for one; it is written (a CMD_SYNC behind that, or all). */
+void event_cfgi(struct smmu *s, uint32_t sid, bool every_ssid, uint32_t ssid);
+void event_write_late(struct smmu *s, bool all);
 void event_irq(struct smmu *s);
 unsigned event_unread(struct smmu *s);
 

@@ -312,7 +312,7 @@ START_TEST(requests_taken)
 		"evtq release",
 		"evtq delay 3",
 		"evtq late 3",
-		"evtq late sync",
+		"evtq late cfgi",
 		"evtq normal",
 		"evtq junk 2",
 		"evtq overflow",

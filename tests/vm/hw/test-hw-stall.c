@@ -274,19 +274,25 @@ START_TEST(record_late)
 }
 END_TEST
 
-START_TEST(record_until_sync)
+START_TEST(record_until_cfgi)
 {
 	struct access a = access_of(2, true, WORLD_SSID), b;
 	char buf[200];
 
 	b = faulty(0, CD_S | CD_R | CD_A);
-	control_execute(&w->hw, "evtq late sync", buf, sizeof(buf), NULL);
+	control_execute(&w->hw, "evtq late cfgi", buf, sizeof(buf), NULL);
 	smmu_access(w->smmu, &a);
 	ck_assert_uint_eq(event_unread(w->smmu), 1); /* no stall: at once */
 	b.waiter = waiter();
 	ck_assert_int_eq(smmu_access(w->smmu, &b), ACCESS_STALLED);
 	world_run(w);
 	ck_assert_uint_eq(world_command(w, CMD_TLBI_NH_ALL, 0), CERROR_NONE);
+	world_sync(w);
+	world_cfgi_cd(w, WORLD_SSID + 1);
+	world_sync(w);
+	ck_assert_uint_eq(event_unread(w->smmu), 1);
+	ck_assert_uint_eq(world_command(w, CMD_CFGI_CD | WORLD_SSID << 12 | (uint64_t)WORLD_SID << 32, 1),
+			  CERROR_NONE);
 	ck_assert_uint_eq(event_unread(w->smmu), 1);
 	world_sync(w);
 	ck_assert_uint_eq(event_unread(w->smmu), 2);
@@ -318,7 +324,7 @@ static Suite *suite(void)
 	tcase_add_test(tc, event_queue_nowhere);
 	tcase_add_test(tc, interrupt_held);
 	tcase_add_test(tc, record_late);
-	tcase_add_test(tc, record_until_sync);
+	tcase_add_test(tc, record_until_cfgi);
 	return s;
 }
 

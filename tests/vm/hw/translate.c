@@ -254,7 +254,7 @@ void smmu_sync(struct smmu *s)
 
 	/* One caller at a time, so the other side is empty: it was waited for the last time. */
 	pthread_mutex_lock(&s->lock);
-	event_sync(s);
+	event_write_late(s, false);
 	old = s->epoch;
 	s->epoch = !old;
 	while (s->inflight[old])
