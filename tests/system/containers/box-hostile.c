@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What a hostile program in a container does with what it was given. Holdings, numbered 0 to 3, are
- * everything that a bond is made of: connection, ctx, bond, portal, and the fds of the address space; they
- * can be handed to a program of another container.
+ * What a hostile program in a container does with what it was given. Holdings, numbered 0 to 3, are all
+ * that a bond is made of: connection, ctx, bond, portal, and the fds of the address space; they can be
+ * handed to a program of another container.
  *
- * hold-open N [SOCKET] | hold-grant N DEVICE	connects and says Hello; asks for a device and keeps the ctx
- * hold-bind N [theirs]		SVAB_BIND on that ctx with this process's address space, or with the one that
- * was handed over hold-info N | hold-unbind N	on the bond's fd hold-give N PATH | hold-take N PATH	all of
- * it, through a Unix socket at PATH: take listens
- * hold-page [N]		a page at an address that is the same in every program; with N, a job for the device
- * that fills it hold-ring N | hold-look	tells the device of the job; what is in the page stuff N COUNT
- * COUNT requests whose answers are never read
+ * hold-open N [SOCKET]		connects and says Hello
+ * hold-grant N DEVICE		asks for a device and keeps the ctx
+ * hold-bind N [theirs]		SVAB_BIND on that ctx, with this address space or the one handed over
+ * hold-info N | hold-unbind N	on the bond's fd
+ * hold-give N PATH | hold-take N PATH	all of it, through a Unix socket: take listens
+ * hold-page [N]		a page at the same address in every program; with N, a job that fills it
+ * hold-ring N | hold-look	tells the device of the job; what is in the page
+ * stuff N COUNT		requests whose answers are never read
  * vm-child			a process that shares this one's address space, and outlives it
+ * linger			obeys no more, but lives
+ * put PATH WORD		writes the word into a file that is there
  * measure DEVICE COUNT		binds and unbinds; how long the binds took, in microseconds
- * storm KIND			children that attack until they are killed: connect, flood, garbage, bind
+ * storm KIND			a child that attacks until it is killed: connect, flood, garbage, bind
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -48,7 +51,7 @@ enum { CONN, CTX, BOND, PORTAL, MEM, MAPS, PARTS };
 struct holding {
 	int fd[PARTS];
 	uint32_t device;
-	uint32_t tail;
+	uint64_t cookie; /* of the ctx */
 	volatile unsigned char *portal;
 };
 
@@ -104,10 +107,12 @@ static void cmd_grant(struct box_call *call)
 	if (!h)
 		return;
 	body.device = call->word[2] ? call->word[2] : (char *)"sim0";
+	body.context = h->cookie;
 	req.body_case = SVAD__V1__REQUEST__BODY_BIND;
 	req.bind = &body;
 	reply = box_exchange(h->fd[CONN], &req, &fds);
 	if (box_answered(call, reply)) {
+		h->cookie = reply->bind->context;
 		h->device = reply->bind->device_id;
 		if (fds.n)
 			keep(h, CTX, wire_fds_take(&fds, 0));
@@ -448,6 +453,26 @@ static void cmd_vm_child(struct box_call *call)
 		box_ok(call, "pid=%d", pid);
 }
 
+static void cmd_linger(struct box_call *call)
+{
+	box_ok(call, "lingering");
+	for (;;)
+		pause();
+}
+
+static void cmd_put(struct box_call *call)
+{
+	int fd = call->word[1] ? open(call->word[1], O_WRONLY | O_CLOEXEC) : -1;
+	const char *word = call->word[2] ? call->word[2] : "";
+
+	if (fd < 0 || write(fd, word, strlen(word)) < 0)
+		box_error(call, -errno, "%s", strerror(errno));
+	else
+		box_ok(call, "written");
+	if (fd >= 0)
+		close(fd);
+}
+
 static uint64_t now_us(void)
 {
 	struct timespec ts;
@@ -496,9 +521,21 @@ static void cmd_measure(struct box_call *call)
 }
 
 const struct box_command box_hostile_commands[] = {
-	{ "hold-open", cmd_open },    { "hold-grant", cmd_grant },   { "hold-bind", cmd_bind },
-	{ "hold-info", cmd_info },    { "hold-unbind", cmd_unbind }, { "hold-give", cmd_give },
-	{ "hold-take", cmd_take },    { "hold-page", cmd_page },     { "hold-ring", cmd_ring },
-	{ "hold-look", cmd_look },    { "stuff", cmd_stuff },	     { "storm", cmd_storm },
-	{ "vm-child", cmd_vm_child }, { "measure", cmd_measure },    { NULL, NULL },
+	{ "hold-open", cmd_open },
+	{ "hold-grant", cmd_grant },
+	{ "hold-bind", cmd_bind },
+	{ "hold-info", cmd_info },
+	{ "hold-unbind", cmd_unbind },
+	{ "hold-give", cmd_give },
+	{ "hold-take", cmd_take },
+	{ "hold-page", cmd_page },
+	{ "hold-ring", cmd_ring },
+	{ "hold-look", cmd_look },
+	{ "stuff", cmd_stuff },
+	{ "storm", cmd_storm },
+	{ "vm-child", cmd_vm_child },
+	{ "linger", cmd_linger },
+	{ "put", cmd_put },
+	{ "measure", cmd_measure },
+	{ NULL, NULL },
 };

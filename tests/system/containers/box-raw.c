@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What a program can try that does not use the library: raw connections, numbered 0 to 15.
+ * Beside the library: raw connections, numbered 0 to 15.
  *
  * raw-connect N [SOCKET]	connects and says Hello; raw-close N
  * raw-list N			the bonds that it is shown: ids
- * raw-bind N DEVICE		the Bind request alone: a grant
- * raw-register N ID		an administrator's requests, where they do not belong
- * raw-remove N ID | raw-containers N | raw-revoke N BOND
- * raw-many N SOCKET|- DEVICE|-	N more connections, each says Hello (and asks for the device); how many were
- * let in raw-flood N COUNT		COUNT requests for the list of devices; how many were answered, how
- * many refused raw-garbage N BYTES		bytes that are no message; is the connection closed give N
- * PATH | take N PATH	a connection through a Unix socket at PATH: take listens, give connects raw-dial N
- * [SOCKET]		connects a socket that somebody else made: give N of a number that has none sends a
- * fresh one unshare-net			a user namespace and a network namespace of its own
+ * raw-bind N DEVICE		the Bind request alone: a grant, given back at once
+ * raw-register N ID | raw-remove N ID | raw-containers N | raw-revoke N BOND
+ *				administrators' requests, where they do not belong
+ * raw-many N SOCKET|- DEVICE|-	N more connections, each says Hello (and asks for the device);
+ *				how many were let in
+ * raw-flood N COUNT		requests for the list of devices: answered, refused
+ * raw-garbage N BYTES		bytes that are no message; is the connection closed
+ * give N PATH | take N PATH	a connection through a Unix socket at PATH: take listens, give connects;
+ *				give of a number that has none sends a fresh socket
+ * raw-dial N [SOCKET]		connects a socket that somebody else made
+ * unshare-net			a user namespace and a network namespace of its own
  */
 #include <errno.h>
 #include <poll.h>
@@ -101,12 +103,16 @@ Svad__V1__Reply *box_exchange(int fd, Svad__V1__Request *req, struct wire_fds *r
 
 	req->id = next_id++;
 	n = wire_encode_request(req, packet, sizeof(packet));
-	if (n < 0 || wire_send(fd, packet, (size_t)n, NULL, 0, 0) < 0)
+	if (n < 0)
 		return NULL;
+	/* one that was closed already has perhaps said why */
+	(void)wire_send(fd, packet, (size_t)n, NULL, 0, 0);
 	do {
 		if (poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, TIMEOUT_MS) != 1)
 			return NULL;
 		n = wire_recv(fd, packet, sizeof(packet), &fds, NULL, 0);
+		if (n == -ECONNRESET)
+			n = wire_recv(fd, packet, sizeof(packet), &fds, NULL, 0);
 		if (n <= 0)
 			return NULL;
 		if (ret_fds) {
@@ -118,7 +124,7 @@ Svad__V1__Reply *box_exchange(int fd, Svad__V1__Request *req, struct wire_fds *r
 		wire_arena_init(&arena, arena_memory, sizeof(arena_memory));
 		if (wire_decode_reply(packet, (size_t)n, &arena, &reply) < 0)
 			return NULL;
-	} while (reply->id != req->id);
+	} while (reply->id != req->id && (reply->id || !reply->status || !reply->status->code));
 	return reply;
 }
 
