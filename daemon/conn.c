@@ -280,10 +280,28 @@ void conn_error(struct conn *conn, uint64_t id, unsigned code, const char *fmt, 
 	va_end(ap);
 }
 
+/* A container's limits are between strangers: who hit one is said, a line a second for each container. */
+static void log_container_limit(struct conn *conn, const char *name, uint64_t value)
+{
+	struct container *c = conn->container;
+	uint64_t now = now_ns();
+	char who[128], field[160];
+	const char *fields[] = { field, NULL };
+
+	if (!c || (c->limit_logged_ns && now - c->limit_logged_ns < 1000000000u))
+		return;
+	c->limit_logged_ns = now;
+	snprintf(field, sizeof(field), "SVAD_CONTAINER=%.128s", c->name);
+	log_fields(LOG_WARNING, SVAD_MSG_LIMIT, fields, "The %s has reached its limit %s, %llu (pid %d)",
+		   container_describe(c, who, sizeof(who)), name, (unsigned long long)value,
+		   conn->client ? (int)conn->client->pid : 0);
+}
+
 void conn_limit(struct conn *conn, uint64_t id, const char *name, uint64_t value, const char *fmt, ...)
 {
 	va_list ap;
 
+	log_container_limit(conn, name, value);
 	va_start(ap, fmt);
 	conn_status(conn, id, SVAD_RESOURCE_EXHAUSTED, name, value, fmt, ap);
 	va_end(ap);

@@ -103,6 +103,7 @@ struct container {
 	uint32_t bonds; /* holds: bonds, and grants that may become one */
 	uint64_t tokens_ns; /* of requests_per_second: see conn.c */
 	uint64_t faults, requests, refused;
+	uint64_t limit_logged_ns; /* conn.c's */
 	uint64_t cgroup_ids[8];
 	unsigned n_cgroup_ids;
 	bool bound_once;

@@ -149,7 +149,8 @@ static bool foreign_refused(struct broker *broker, int fd, const struct peer *pe
 	if (c->connections < limits.connections)
 		return false;
 	c->refused++;
-	snprintf(text, sizeof(text), "%s has connections_per_container connections", who);
+	snprintf(text, sizeof(text), "%s has reached its limit connections_per_container, %u", who,
+		 limits.connections);
 	log_refusal(broker, SVAD_MSG_LIMIT, peer, text);
 	refuse(broker, fd, SVAD_RESOURCE_EXHAUSTED, "connections_per_container", limits.connections,
 	       "The %s has %u connections, the limit connections_per_container is %u; close some, or raise "

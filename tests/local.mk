@@ -336,11 +336,20 @@ test_daemon_LDADD = $(SYS_LIBS)
 
 # The same with network namespaces, which is what containers are to svad.
 NETNS_WORLD = tests/system/netns-world.c tests/system/netns-world.h
-SYSTEM_TESTS += test-container-ends test-containers test-container-store test-identity
+SYSTEM_TESTS += test-container-ends test-containers test-container-store test-identity test-reconcile \
+	test-container-limits
+test_container_limits_SOURCES = tests/system/test-container-limits.c $(NETNS_WORLD) $(SYS_HARNESS)
+test_container_limits_CPPFLAGS = $(TEST_CPPFLAGS)
+test_container_limits_CFLAGS = $(TEST_CFLAGS)
+test_container_limits_LDADD = $(SYS_LIBS)
 test_identity_SOURCES = tests/system/test-identity.c $(NETNS_WORLD) $(SYS_HARNESS)
 test_identity_CPPFLAGS = $(TEST_CPPFLAGS)
 test_identity_CFLAGS = $(TEST_CFLAGS)
-test_identity_LDADD = $(SYS_LIBS) -lpthread
+test_identity_LDADD = $(SYS_LIBS)
+test_reconcile_SOURCES = tests/system/test-reconcile.c $(NETNS_WORLD) $(SYS_HARNESS)
+test_reconcile_CPPFLAGS = $(TEST_CPPFLAGS)
+test_reconcile_CFLAGS = $(TEST_CFLAGS)
+test_reconcile_LDADD = $(SYS_LIBS) -lpthread
 test_container_ends_SOURCES = tests/system/test-container-ends.c $(NETNS_WORLD) $(SYS_HARNESS)
 test_container_ends_CPPFLAGS = $(TEST_CPPFLAGS)
 test_container_ends_CFLAGS = $(TEST_CFLAGS)

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -84,7 +85,7 @@ struct tenant_args {
 	pid_t host;
 };
 
-static void enter(const char *path)
+void world_enter(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
@@ -108,7 +109,7 @@ static void tenant_main(void *arg)
 
 	snprintf(home, sizeof(home), "/proc/%d/ns/net", (int)a->host);
 	snprintf(devices, sizeof(devices), "%s", a->devices);
-	enter(a->box->path);
+	world_enter(a->box->path);
 	raw_open(&raw);
 	while ((device = strsep(&at, " ")))
 		if (device[0] && n < TENANT_BONDS)
@@ -120,7 +121,7 @@ static void tenant_main(void *arg)
 		if (strcmp(what, "end") == 0)
 			return;
 		if (strcmp(what, "leave") == 0) {
-			enter(home);
+			world_enter(home);
 			say("left");
 		} else if (strcmp(what, "ask") == 0) {
 			Svad__V1__Request request = SVAD__V1__REQUEST__INIT;
@@ -168,7 +169,7 @@ static void try_main(void *arg)
 	struct raw raw = { .ctx = -1 };
 	ssize_t len;
 
-	enter(a->box->path);
+	world_enter(a->box->path);
 	raw.conn = sys_connect("svad.sock");
 	MUST(raw.conn >= 0);
 	/* By hand: who is refused may be told so before it has said anything. */
@@ -235,6 +236,59 @@ bool tenant_has_connection(struct tenant *t)
 	sys_tell(&t->child, "ask");
 	MUST_EQ(sscanf(sys_expect(&t->child, "asked "), "asked %d %u", &code, &n), 2);
 	return code == SVAD_OK;
+}
+
+/* ---- by hand ---- */
+
+int world_connect(int fd, const char *name)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/run/%s", sys.dir, name);
+	MUST_EQ(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	return fd;
+}
+
+/* Who is refused may be told so before it has said anything. */
+unsigned world_hello(int fd, char why[600])
+{
+	static unsigned char buf[WIRE_MAX];
+	Svad__V1__Request request = SVAD__V1__REQUEST__INIT;
+	Svad__V1__Hello body = SVAD__V1__HELLO__INIT;
+	Svad__V1__Version version = SVAD__V1__VERSION__INIT;
+	Svad__V1__Reply *reply;
+	ssize_t len;
+
+	version.major = WIRE_VERSION_MAJOR;
+	body.min = body.max = &version;
+	request.id = 1;
+	request.body_case = SVAD__V1__REQUEST__BODY_HELLO;
+	request.hello = &body;
+	len = wire_encode_request(&request, buf, sizeof(buf));
+	MUST(len > 0);
+	(void)sys_send(fd, buf, (size_t)len, NULL, 0);
+	reply = sys_receive(fd, sys_ms(60000), NULL);
+	snprintf(why, 600, "%s", reply && reply->status ? reply->status->message : "");
+	return sys_code(reply);
+}
+
+/* ---- kernels ---- */
+
+const char *const world_lacks[WORLD_LACKS] = { "", "netns-id", "netns-id,pidfd-netns", "netns-id,pidfd-netns,pidfd-info,peerpidfd" };
+
+void sys_start_lacking(const char *lacks, const char *config)
+{
+	MUST_EQ(setenv("SVAD_TEST_LACKS", lacks, 1), 0);
+	sys_start(config);
+}
+
+void world_each(Suite *suite, const char *name, const TTest *test)
+{
+	TCase *c = tcase_create(name);
+
+	tcase_set_timeout(c, 300);
+	tcase_add_loop_test(c, test, 0, WORLD_LACKS);
+	suite_add_tcase(suite, c);
 }
 
 /* ---- what runtimes say ---- */

@@ -32,6 +32,19 @@ void tenant_kill(struct tenant *t); /* SIGKILL, unless it is dead already */
 void tenant_end(struct tenant *t); /* in good order */
 bool tenant_has_connection(struct tenant *t); /* asks svad for its bonds, on the connection that it has */
 
+/* ---- kernels that tell less (daemon/lacks.h): each must come to the same end ---- */
+
+#define WORLD_LACKS 4
+extern const char *const world_lacks[WORLD_LACKS];
+void sys_start_lacking(const char *lacks, const char *config);
+void world_each(Suite *suite, const char *name, const TTest *test); /* a case of one test, for each: world_lacks[_i] */
+
+/* ---- by hand: who is refused may be told so before it has said anything ---- */
+
+void world_enter(const char *path); /* a netns */
+int world_connect(int fd, const char *name); /* to RUNTIME_DIR/NAME; fd */
+unsigned world_hello(int fd, char why[600]); /* the code, and its sentence */
+
 /* ---- what runtimes say ---- */
 
 Svad__V1__Reply *ct_register(const struct box *box, const char *network, const char *id, const char *ifname);
