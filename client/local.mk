@@ -83,6 +83,7 @@ svadctl_SOURCES = \
 	client/ctl/doctor_hardware.c \
 	client/ctl/doctor_iommu.c \
 	client/ctl/doctor_log.c \
+	client/ctl/doctor_runtimes.c \
 	client/ctl/doctor_sim.c \
 	client/ctl/doctor_vfio.c \
 	client/ctl/drain.c \
@@ -120,7 +121,7 @@ svadctl_SOURCES = \
 	client/lib/netns.c \
 	cni/removal_note.c \
 	cni/removal_note.h
-svadctl_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+svadctl_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) -DCNIDIR='"$(cnidir)"'
 svadctl_LDADD = libsvad-common.la libsvadproto.la $(PROTOBUF_C_LIBS) $(JANSSON_LIBS)
 
 # ---- examples and demo ------------------------------------------------------------------------

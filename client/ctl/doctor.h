@@ -37,6 +37,9 @@ struct rpc;
 /* Containers: kernel, daemon (rpc NULL: it cannot be asked), runtimes. */
 void doctor_containers(struct doctor *d, const struct ctl *ctl, const struct machine *m, struct rpc *rpc);
 
+/* Its part on the CNI plugin. registered: there are containers, so somebody registers them. */
+void doctor_runtimes(struct doctor *d, const struct machine *m, bool registered);
+
 /* What real hardware needs: doctor_hardware.c, which calls the others. */
 void doctor_probe_hardware(struct doctor *d, const struct machine *m);
 void doctor_config(struct doctor *d, const struct machine *m);	/* the kernel's configuration */
