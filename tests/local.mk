@@ -216,6 +216,13 @@ test_doctor_CPPFLAGS = $(TEST_CPPFLAGS)
 test_doctor_CFLAGS = $(TEST_CFLAGS) $(JANSSON_CFLAGS)
 test_doctor_LDADD = libsvad-common.la libsvadproto.la $(PROTOBUF_C_LIBS) $(JANSSON_LIBS) $(TEST_LIBS)
 
+UNIT_TESTS += test-doctor-runtimes
+test_doctor_runtimes_SOURCES = tests/unit/test-doctor-runtimes.c \
+	client/ctl/cgroup.c client/ctl/doctor_runtimes.c client/ctl/machine.c
+test_doctor_runtimes_CPPFLAGS = $(TEST_CPPFLAGS)
+test_doctor_runtimes_CFLAGS = $(TEST_CFLAGS) $(JANSSON_CFLAGS)
+test_doctor_runtimes_LDADD = $(JANSSON_LIBS) $(TEST_LIBS)
+
 # ---- system tests: real processes on the simulated device ---------------------------------------
 
 SYSTEM_TESTS =
