@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The plugin behind real network plugins, in every version of CNI that libcni speaks; and what it answers by itself. doc/cni.md says which
 # section of the specification each scenario is for.
+[[ -n ${SVAD_BOX_WORK-} ]] || "$(dirname "$0")/cnitool" >/dev/null # the network is here, not in the suite's world
 # shellcheck source=tests/system/containers/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/system/containers/lib-cni.sh

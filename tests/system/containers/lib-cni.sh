@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Network namespaces made by hand, with attachments made by libcni's own tool. For suites that have read lib.sh.
 #
-#	cni_setup			builds the tools, or ends the suite
+#	cni_setup			takes the tools, or ends the suite
 #	cni old|new COMMAND NETWORK NETNS
 #					cnitool of that generation, with the lists in $conf/old or $conf/new; its output in $said, and shown
 #	netns_new NAME			/run/netns/NAME
@@ -18,7 +18,7 @@ export CNI_PATH=/usr/lib/cni
 cni_setup() {
 	local dir
 
-	dir=$("$srcdir/tests/system/containers/cnitool" 2>"$work/cnitool.why") ||
+	dir=$("$srcdir/tests/system/containers/cnitool" --cached 2>"$work/cnitool.why") ||
 		skip_all "$(head -n 1 "$work/cnitool.why" 2>/dev/null || echo cnitool: no reason given)"
 	cp "$dir/cnitool-old" "$dir/cnitool-new" "$bin/" || skip_all "cnitool cannot be copied"
 	mkdir -p "$conf"
