@@ -65,11 +65,14 @@ hands() {
 	answered "$5" "$taken" || fail "$5 took nothing: $answer"
 }
 
-# named TEXT: in svad's log since the scenario began
+# named REGEX: in svad's log since the scenario began
 named() {
-	tail -c "+$((log_from + 1))" "$log" | grep -qE -- "$1" && return 0
-	echo "not in svad's log: $1"
-	return 1
+	tail -c "+$((log_from + 1))" "$log" | grep -qE -- "$1"
+}
+
+# svad logs one refused connection a second, and the scenario before this may have had its own.
+next_line() {
+	sleep 1.1
 }
 
 attack() {
@@ -81,12 +84,13 @@ attack() {
 
 # A socket says in whose network namespace it was made. One that was made in good's does not make evil good.
 wrong_socket() {
+	next_line
 	neighbour
 	hostile evil
 	hands good give 2 socket evil take 2
 	must_not ask evil raw-dial 2
 	must matches "$answer" 'made in'
-	must named "Refused a connection of pid $(init_pid evil), uid 1000: .*container good.*container evil"
+	eventually named "Refused a connection of pid $(init_pid evil), uid 1000: .*container good.*container evil"
 	must charged evil 0 0
 	unhurt
 }
@@ -177,10 +181,11 @@ forged_ids() {
 
 # Somebody has mounted all of svad's directory, and the container is root.
 admin_socket() {
+	next_line
 	neighbour
 	hostile evil "$as_root"' | .mounts += [{ destination: "/admin", type: "bind", source: "/run/svad", options: ["bind", "rw"] }]'
 	must_not ask evil raw-connect 1 /admin/admin.sock
-	must named "pid $(init_pid evil)"
+	eventually named "pid $(init_pid evil)"
 	# by a socket that was made outside, too
 	must_not ask evil raw-remove 1 good
 	must registered good
@@ -233,6 +238,7 @@ survivor() {
 
 # Another network namespace is no way out of one's policy.
 unshared() {
+	next_line
 	neighbour
 	hostile evil 'del(.linux.seccomp)'
 	must ask evil fork
@@ -240,13 +246,14 @@ unshared() {
 	ask evil child unshare-net || skip "this machine does not let users make namespaces: $answer"
 	must_not ask evil child raw-connect 1
 	must matches "$answer" 'unregistered|no registered container'
-	must named "Refused a connection of pid [0-9]+, uid 1000: .*no registered container"
+	eventually named "Refused a connection of pid [0-9]+, uid 1000: .*no registered container"
 	must ask evil raw-connect 1
 	unhurt
 }
 
 # What a container still holds when it was removed under its feet: nothing of it works, and it is not the host's for that.
 removed_network() {
+	next_line
 	neighbour
 	hostile evil
 	must ask evil hold-open 0
@@ -261,18 +268,19 @@ removed_network() {
 	must_not ask evil hold-info 0
 	must_not ask evil raw-connect 1
 	must matches "$answer" 'removed'
-	must named "Refused a connection of pid $(init_pid evil).*evil.* was removed"
+	eventually named "Refused a connection of pid $(init_pid evil).*evil.* was removed"
 	unhurt
 }
 
 # ---- too much ------------------------------------------------------------------------------------------------
 
 many_connections() {
+	next_line
 	neighbour
 	hostile evil
 	must ask evil raw-many 30
 	must matches "$answer" '^ok in=8 granted=0 last: .*connections_per_container'
-	must named 'evil.*connections_per_container'
+	eventually named 'evil.*connections_per_container'
 	must charged evil 8 0
 	unhurt
 }
@@ -291,6 +299,7 @@ many_bonds() {
 	must ask evil hold-grant 1 sim1
 	must_not ask evil hold-grant 2 sim0
 	must matches "$answer" 'evil.* bonds_per_container'
+	eventually named 'evil.*limit bonds_per_container, 4'
 	must counted evil
 	must charged evil 3 4
 	unhurt
@@ -302,6 +311,7 @@ many_requests() {
 	must ask evil raw-connect 1
 	must ask evil raw-flood 1 1000
 	must_not matches "$answer" 'refused=0 closed=0' >/dev/null
+	eventually named 'evil.*limit requests_per_second_per_container, 100'
 	must counted evil
 	unhurt
 }

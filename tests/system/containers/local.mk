@@ -7,8 +7,10 @@ CONTAINER_SUITES = \
 	tests/system/containers/conformance.sh \
 	tests/system/containers/containerd.sh \
 	tests/system/containers/crun.sh \
-	tests/system/containers/hostile.sh \
 	tests/system/containers/docs.sh \
+	tests/system/containers/ends.sh \
+	tests/system/containers/hostile.sh \
+	tests/system/containers/many.sh \
 	tests/system/containers/podman.sh \
 	tests/system/containers/runc.sh
 
