@@ -40,6 +40,8 @@ struct counters {
 	uint64_t grants, bonds, drains, quarantines, quarantines_ended;
 	uint64_t faults, stop_failures, clients_gone, events_sent, events_lost, reloads, logs_lost;
 	uint64_t containers_registered, containers_removed, store_writes, store_failures, store_damaged;
+	uint64_t reconciles; /* looks for dead netnses that found out */
+	uint64_t reconcile_failing; /* 1: the last one could not */
 };
 
 struct broker {

@@ -180,6 +180,11 @@ static void finish(struct reconcile *r, int error, const struct reconciled *resu
 	static const struct reconciled nothing;
 	struct list waiters, *pos, *tmp;
 
+	if (error)
+		r->broker->counters.reconcile_failing = 1;
+	else if (r->n_asked)
+		r->broker->counters.reconcile_failing = 0;
+	r->broker->counters.reconciles += !error && r->n_asked;
 	r->active = false;
 	r->n_asked = 0;
 	/* Those that come while these are told are the next look's. */

@@ -85,6 +85,10 @@ static void stats_collect(struct broker *broker, struct counter_list *l)
 	add(l, "svad_store_failures_total", "Times that it could not be", c->store_failures, false);
 	add(l, "svad_store_damaged_total", "Stored containers that were lost to damage", c->store_damaged,
 	    false);
+	add(l, "svad_reconciles_total", "Looks for dead network namespaces that found out", c->reconciles, false);
+	add(l, "svad_reconcile_failing", "1 when the last look could not", c->reconcile_failing, true);
+	add(l, "svad_reconcile_interval_seconds", "0: svad does not look by itself",
+	    broker->config ? (broker->config->reconcile_ms + 999u) / 1000u : 0, true);
 	add(l, "svad_log_lost_total", "Log records that could not be written", log_lost(), false);
 	add(l, "svad_pasids_free", "PASIDs that can be given away", i->pasids_free, true);
 	add(l, "svad_pasids", "PASIDs in all", i->pasids_total, true);
