@@ -39,19 +39,38 @@ by_pidfd() {
 	end shares
 }
 
-# The address space is gone, the process is the same.
+# The address space is gone, the process is the same, and another holds its connection, its ctx and its bond.
 by_the_address_space() {
+	local taken
+
 	run renewed
-	working renewed
+	box_inside renewed second
+	must rt exec --detach renewed /bin/svad-box /box/second
+	box_ready second
+	must ask renewed hold-open 0
+	must ask renewed hold-grant 0 sim0
+	must ask renewed hold-bind 0
+	must ask renewed hold-page 0
+	tell second hold-take 0 /box/handed
+	taken=$seq
+	eventually test -S "$boxes/renewed/handed"
+	must ask renewed hold-give 0 /box/handed
+	answered second "$taken" || fail "$answer"
+	must ask renewed hold-ring 0
+	eventually filled renewed
 	must ask renewed exec
-	eventually bonds_are 0
 	box_ready renewed 2
+	eventually bonds_are 0
 	must rt_status_is running renewed
 	must registered renewed
-	must ended_clean renewed "address space ended|last close"
+	must ended_clean renewed "address space ended"
 	must ask renewed bind sim0
 	must ask renewed copy sim0
 	end renewed
+}
+
+filled() {
+	ask "$1" hold-look && [[ $answer = "ok filled" ]]
 }
 
 # The runtime says so, of a container that is alive.
