@@ -18,8 +18,9 @@ for dir in "$conf/old" "$conf/new"; do
 	jq '.name = "sva-strict" | .plugins[-1] += { "delTimeout": "1s", "strictDel": true }' "$dir/90-sva.conflist" >"$dir/92-strict.conflist"
 	jq '.name = "sva-other"' "$dir/90-sva.conflist" >"$dir/93-other.conflist"
 done
-svad_start '[containers]
-reconcile = 2s'
+svad_start "$stubborn
+[containers]
+reconcile = 2s"
 net=sva-loopback
 
 after_each() {
@@ -27,7 +28,7 @@ after_each() {
 
 	pkill -CONT -x 'svad|svad-broker'
 	end_boxes
-	fault stop sim0 obey
+	fault stop sim2 obey
 	for id in $(ctl --json container list | jq -r '.[].name'); do
 		ctl container remove "$id"
 	done
@@ -49,8 +50,8 @@ life() {
 	must dma_goes_on a sim0
 	must bonds_are 1 "$(id_in n)"
 	must cni "$1" del "$net" n
-	must bonds_are 0
-	must_not registered "$(id_in n)"
+	eventually bonds_are 0
+	eventually not registered "$(id_in n)"
 	must ask a wait-revoked sim0
 	must kill -0 "$(pid_of a)"
 }
@@ -62,7 +63,7 @@ del_twice() {
 	must ask a bind sim0
 	must cni "$1" del "$net" n
 	must cni "$1" del "$net" n
-	must bonds_are 0
+	eventually bonds_are 0
 	# and of one that never was
 	netns_new never
 	must cni "$1" del "$net" never
@@ -78,7 +79,7 @@ add_twice() {
 	must dma_goes_on a sim0
 	must containers_are 1
 	must cni "$1" del "$net" n
-	must containers_are 0
+	eventually containers_are 0
 }
 
 check_states() {
@@ -92,14 +93,14 @@ check_states() {
 	must svad_launch
 	must cni "$1" check "$net" n
 	box_in n a
-	must ask a bind sim0
-	must fault stop sim0 ignore forever
+	must ask a bind sim2
+	must fault stop sim2 ignore forever
 	must kill -KILL "$(pid_of a)"
 	eventually quarantined 1
 	must_not cni "$1" check "$net" n
 	must matches "$said" 'uarantine'
-	must fault stop sim0 obey
-	must ctl device reset sim0
+	must fault stop sim2 obey
+	must ctl device reset sim2
 	eventually quarantined 0
 	must cni "$1" check "$net" n
 	must ctl container remove "$(id_in n)"
@@ -124,8 +125,8 @@ two_networks() {
 	must dma_goes_on a sim0
 	must registered "$(id_in n)"
 	CNI_IFNAME=eth1 cni "$1" del sva-other n || fail "the second network's end"
-	must bonds_are 0
-	must containers_are 0
+	eventually bonds_are 0
+	eventually containers_are 0
 }
 
 # ---- what runtimes pass along -----------------------------------------------------------------------------
@@ -172,8 +173,8 @@ namespace_gone() {
 	must kill -KILL "$(pid_of a)"
 	must ip netns del n
 	must cni new del "$net" n
-	must containers_are 0
-	must bonds_are 0
+	eventually containers_are 0
+	eventually bonds_are 0
 }
 
 nobody_says_del() {
@@ -197,7 +198,7 @@ nobody_says_del() {
 	must dma_goes_on b sim0
 	must kill -KILL "$(pid_of b)"
 	eventually containers_are 0
-	must bonds_are 0
+	eventually bonds_are 0
 }
 
 frozen_svad() {
@@ -214,19 +215,19 @@ frozen_svad() {
 	pkill -CONT -x svad-broker
 	eventually svad_answers
 	eventually containers_are 0
-	must bonds_are 0
+	eventually bonds_are 0
 }
 
 strict() {
 	netns_new n
 	must cni new add sva-strict n
 	box_in n a
-	must ask a bind sim0
-	must fault stop sim0 ignore forever
+	must ask a bind sim2
+	must fault stop sim2 ignore forever
 	must_not cni new del sva-strict n
 	must matches "$said" 'uarantine|not.*(stop|clean|CLEAN)|drain'
-	must fault stop sim0 obey
-	must ctl device reset sim0
+	must fault stop sim2 obey
+	must ctl device reset sim2
 	eventually bonds_are 0
 	must cni new del sva-strict n
 }
@@ -251,7 +252,7 @@ del_before_add_ended() {
 	wait "$add"
 	wait "$del" || fail "DEL: $(<"$work/del")"
 	eventually plugins 0
-	must containers_are 0
+	eventually containers_are 0
 }
 
 # The runtime is killed, its ADD lives on beside the DEL of the next one. Whichever svad hears first: what is left ends with the namespace.
@@ -303,9 +304,9 @@ inode_reuse() {
 	box_in "m$i" b
 	must ask b bind sim0
 	must bonds_are 1 "$(id_in "m$i")"
-	must_not registered "$(id_in n)"
+	eventually not registered "$(id_in n)"
 	must cni new del sva-other "m$i"
-	must bonds_are 0
+	eventually bonds_are 0
 }
 
 collected() {
@@ -350,9 +351,9 @@ reboot() {
 	# n1 is found dead by svad itself, n2 is mounted still
 	eventually not registered "$(id_in n1)"
 	must registered "$(id_in n2)"
-	must bonds_are 0
+	eventually bonds_are 0
 	must cni new gc "$net" n2
-	must containers_are 0
+	eventually containers_are 0
 }
 
 for tool in old new; do

@@ -59,8 +59,8 @@ chained() {
 	*) must cni "$tool" check conf n ;;
 	esac
 	must cni "$tool" del conf n
-	must_not registered "$(id_in n)"
-	must bonds_are 0
+	eventually not registered "$(id_in n)"
+	eventually bonds_are 0
 }
 
 # The same without a plugin before it: no addresses, a valid result all the same.
@@ -73,7 +73,7 @@ alone() {
 	must matches "$said" "\"cniVersion\": ?\"$version\""
 	must registered "$(id_in n)"
 	must cni "$tool" del conf n
-	must_not registered "$(id_in n)"
+	eventually not registered "$(id_in n)"
 }
 
 # What a plugin before it reports must not be lost: interfaces, routes, the sandbox.

@@ -5,7 +5,8 @@
 #
 #	. "$(dirname "$0")/lib.sh"	runs the script anew, in namespaces of its own, with $work
 #	need podman runc ...		ends as skipped, or failed where SVAD_REQUIRE_CONTAINERS=1, when a program is missing
-#	svad_start [LINES]		svad as root on simulated devices, with /run/svad and these lines of configuration
+#	svad_start [LINES]		svad as root on simulated devices, with /run/svad and these lines of configuration ($stubborn: a third
+#				device, sim2, that is quarantined after a second)
 #	scenario "what it shows" FUNCTION [ARGUMENT...]
 #	...
 #	finish
@@ -308,12 +309,24 @@ svad_configure() {
 [daemon]
 user = nobody
 restart_backoff_min_ms = 10
+[drain]
+# on a busy machine a device must not be late without being told to
+deadline = 30s
 [sim]
 fault_socket = /run/svad-fault/socket
 ${1-}
 END
 	install -d -m 755 -o nobody /run/svad-fault
 }
+
+# shellcheck disable=SC2034 # for the suites
+stubborn='[device "sim0"]
+stop = flushed
+[device "sim1"]
+stop = clean
+[device "sim2"]
+drain_deadline = 1s
+'
 
 svad_running() {
 	[[ -e $work/svad.pid && ! -e $work/svad.status ]]

@@ -103,7 +103,7 @@ unprivileged() {
 	must pod stop --time 20 a
 	eventually bonds_are 0
 	must pod rm a
-	must_not registered "$(id_of a)"
+	eventually not registered "$(id_of a)"
 }
 
 read_only() {
@@ -190,8 +190,8 @@ a_pod() {
 	eventually bonds_are 1
 	must dma_goes_on b sim0
 	must pod pod rm --force --time 0 p
-	must bonds_are 0
-	must [ "$(ctl --json container list | jq length)" = 0 ]
+	eventually bonds_are 0
+	eventually nothing_registered
 }
 
 cdi() {
@@ -214,15 +214,15 @@ killed() {
 	must pod kill a
 	eventually bonds_are 0
 	must pod rm a
-	must_not registered "$(id_of a)"
+	eventually not registered "$(id_of a)"
 }
 
 removed_by_force() {
 	start a
 	works a sim0
 	must pod rm --force --time 0 a
-	must bonds_are 0
-	must_not registered "$(id_of a)"
+	eventually bonds_are 0
+	eventually not registered "$(id_of a)"
 }
 
 deaf_to_sigterm() {
@@ -256,7 +256,7 @@ conmon_killed() {
 	# nobody tells of it; the bonds end all the same
 	eventually bonds_are 0
 	must pod rm --force --time 0 a
-	must_not registered "$(id_of a)"
+	eventually not registered "$(id_of a)"
 }
 
 paused() {
@@ -267,7 +267,7 @@ paused() {
 	must pod pause a
 	# a frozen client does not hold its own end up
 	must ctl drain --container "$(id_of a)"
-	must bonds_are 0 "$(id_of a)"
+	eventually bonds_are 0 "$(id_of a)"
 	must dma_goes_on b sim0
 	must pod unpause a
 	must ask a wait-revoked sim0
@@ -277,8 +277,8 @@ paused() {
 	works a sim1
 	must pod pause a
 	must pod rm --force --time 0 a
-	must bonds_are 0 "$(id_of a)"
-	must_not registered "$(id_of a)"
+	eventually bonds_are 0 "$(id_of a)"
+	eventually not registered "$(id_of a)"
 }
 
 paused_and_removed() {
@@ -286,7 +286,7 @@ paused_and_removed() {
 	works a sim0
 	must pod pause a
 	must ctl container remove "$(id_of a)"
-	must bonds_are 0
+	eventually bonds_are 0
 	must pod unpause a
 	# what has been removed is refused, it is no client of the host
 	must ask a wait-revoked sim0
@@ -302,7 +302,7 @@ out_of_memory() {
 	must pod wait a
 	eventually bonds_are 0
 	must pod rm a
-	must_not registered "$(id_of a)"
+	eventually not registered "$(id_of a)"
 }
 
 # ---- svad is not there, or the device does not obey ---------------------------------------------------------
@@ -328,8 +328,11 @@ down_at_start() {
 	before=$(find /run/netns -type f | wc -l)
 	must svad_stop
 	network=podman-sva
-	pod run -d --name a --cgroup-parent "$cgroup" --network "$network" svad-box /bin/sleep 100000 || r=$?
+	pod run -d --name a --cgroup-parent "$cgroup" --network "$network" svad-box /bin/sleep 100000 \
+		>"$work/said" 2>&1 || r=$?
+	cat "$work/said"
 	must [ "$r" = 126 ]
+	must grep -q 'svad' "$work/said"
 	pod rm --force --time 0 a
 	must [ "$(find /run/netns -type f | wc -l)" = "$before" ]
 	leases=$(find /var/lib/cni/networks/podman-sva -name '10.*' 2>/dev/null | wc -l)
@@ -365,23 +368,27 @@ broker_killed() {
 	must pod kill a
 	eventually bonds_are 0
 	must pod rm a
-	must_not registered "$(id_of a)"
+	eventually not registered "$(id_of a)"
 }
 
 stubborn_device() {
 	local began=$SECONDS
 
-	must fault stop sim1 ignore forever
+	must fault stop sim2 ignore forever
 	network=sva-short start a
-	works a sim1
+	works a sim2
 	must pod rm --force --time 0 a
 	# delTimeout is 1 s
 	must [ $((SECONDS - began)) -lt $((60 * patience)) ]
 	eventually quarantined_of "$(id_of a)"
-	must_not registered "$(id_of a)"
-	must fault stop sim1 obey
-	must ctl device reset sim1
+	eventually not registered "$(id_of a)"
+	must fault stop sim2 obey
+	must ctl device reset sim2
 	eventually bonds_are 0
+}
+
+nothing_registered() {
+	[[ $(ctl --json container list | jq length) = 0 ]]
 }
 
 quarantined_of() {
@@ -389,7 +396,7 @@ quarantined_of() {
 }
 
 setup >"$work/output" 2>&1 || { diagnose 0; skip_all "podman does not work here"; }
-svad_start ''
+svad_start "$stubborn"
 
 scenario "bound from inside as an unprivileged user: no capability, default seccomp profile" unprivileged
 scenario "read-only root file system" read_only
