@@ -235,8 +235,11 @@ int revoke_result(const struct ctl *ctl, const Svad__V1__RevokeReply *reply, con
 	} else if (!reply->ended && !reply->pending && !reply->quarantined && !reply->clean) {
 		printf("%s: nothing to end\n", what);
 	} else {
-		printf("%s: %u CLEAN, %u QUARANTINED, %u not done; the slowest took %s\n", what, reply->clean,
-		       reply->quarantined, reply->pending, units_ns(reply->slowest_ns, slowest));
+		printf("%s: %u CLEAN, %u QUARANTINED, %u not done", what, reply->clean, reply->quarantined,
+		       reply->pending);
+		if (reply->slowest_ns)
+			printf("; the slowest took %s", units_ns(reply->slowest_ns, slowest));
+		printf("\n");
 		if (reply->quarantined)
 			printf("Quarantined PASIDs stay withheld: svadctl quarantine list\n");
 		if (reply->pending)

@@ -119,8 +119,9 @@ static int print_text(const struct sum *s, const char *what, bool before)
 	else if (!s->ended && !s->pending && !s->quarantined && !s->clean)
 		printf(before ? "and had no bonds\n" : "removed, it had no bonds\n");
 	else
-		printf("%u CLEAN, %u QUARANTINED, %u not done; the slowest took %s\n", s->clean,
-		       s->quarantined, s->pending, units_ns(s->slowest_ns, slowest));
+		printf("%u CLEAN, %u QUARANTINED, %u not done%s%s\n", s->clean, s->quarantined, s->pending,
+		       s->slowest_ns ? "; the slowest took " : "",
+		       s->slowest_ns ? units_ns(s->slowest_ns, slowest) : "");
 	if (s->quarantined)
 		printf("Quarantined PASIDs stay withheld: svadctl quarantine list\n");
 	if (s->pending)

@@ -97,9 +97,8 @@ static void probe_cgroups(struct doctor *d, const struct machine *m)
 /* ---- the daemon ---- */
 
 struct count {
-	struct doctor *d;
-	unsigned all, left_over, stuck;
-	char left_name[80], stuck_name[80];
+	unsigned all, stuck;
+	char stuck_name[80];
 };
 
 static int count(void *userdata, const Svad__V1__Container *c)
@@ -108,8 +107,6 @@ static int count(void *userdata, const Svad__V1__Container *c)
 
 	if (c->state == SVAD__V1__CONTAINER_STATE__CONTAINER_ACTIVE)
 		n->all++;
-	if (c->state != SVAD__V1__CONTAINER_STATE__CONTAINER_ACTIVE && c->clients && !n->left_over++)
-		snprintf(n->left_name, sizeof(n->left_name), "%s", c->name);
 	if (c->quarantined && !n->stuck++)
 		snprintf(n->stuck_name, sizeof(n->stuck_name), "%s", c->name);
 	return CTL_OK;
@@ -118,7 +115,7 @@ static int count(void *userdata, const Svad__V1__Container *c)
 static unsigned probe_registry(struct doctor *d, struct rpc *rpc)
 {
 	Svad__V1__ListContainers filter = SVAD__V1__LIST_CONTAINERS__INIT;
-	struct count n = { .d = d };
+	struct count n = { 0 };
 	char remedy[160];
 
 	filter.removed = true;
@@ -128,13 +125,6 @@ static unsigned probe_registry(struct doctor *d, struct rpc *rpc)
 		return 0;
 	}
 	SAY(LEVEL_OK, "registry", NULL, "%u container%s registered", n.all, n.all == 1 ? " is" : "s are");
-	if (n.left_over) {
-		snprintf(remedy, sizeof(remedy), "svadctl client list --container %s, and end them",
-			 n.left_name);
-		SAY(LEVEL_WARN, "left-over", remedy,
-		    "%u removed container%s still has clients, %s the first: svad refuses them, but they run",
-		    n.left_over, n.left_over == 1 ? "" : "s", n.left_name);
-	}
 	if (n.stuck) {
 		snprintf(remedy, sizeof(remedy), "svadctl quarantine list --container %s", n.stuck_name);
 		SAY(LEVEL_WARN, "stuck", remedy, "%u container%s quarantined bonds, %s the first", n.stuck,
@@ -177,6 +167,12 @@ static void probe_care(struct doctor *d, struct rpc *rpc)
 		SAY(LEVEL_WARN, "store-damaged",
 		    "start again those containers that cannot bind; the damaged file is kept beside it",
 		    "%llu stored containers were lost to damage of the file", (unsigned long long)n);
+	if (counter(stats, "svad_containers_removed", &n) && n)
+		SAY(LEVEL_INFO, "tombstones", "svadctl container list --removed",
+		    "%llu removed container%s not gone yet: what still runs in the network namespace is "
+		    "refused, or a bond is "
+		    "quarantined",
+		    (unsigned long long)n, n == 1 ? " is" : "s are");
 	if (!counter(stats, "svad_reconcile_failing", &n))
 		return;
 	if (n)

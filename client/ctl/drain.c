@@ -187,6 +187,18 @@ static int run(struct drain *d, struct rpc *rpc, struct rpc **watch)
 	}
 }
 
+/* Its bonds were ended with it; a quarantined one has a command of its own. */
+static int removed(const struct ctl *ctl, const Svad__V1__Container *c)
+{
+	Svad__V1__RevokeReply none = SVAD__V1__REVOKE_REPLY__INIT;
+	char what[160];
+
+	none.quarantined = c->quarantined;
+	none.pending = c->draining;
+	snprintf(what, sizeof(what), "container %.100s was removed", c->name);
+	return revoke_result(ctl, &none, what);
+}
+
 int cmd_drain(struct ctl *ctl, int argc, char **argv)
 {
 	Svad__V1__AdminListBonds filter = SVAD__V1__ADMIN_LIST_BONDS__INIT;
@@ -262,6 +274,12 @@ int cmd_drain(struct ctl *ctl, int argc, char **argv)
 	if (container) {
 		r = container_get(ctl, rpc, container, false, &target);
 		if (r) {
+			rpc_close(rpc);
+			return r;
+		}
+		if (target->state == SVAD__V1__CONTAINER_STATE__CONTAINER_REMOVED) {
+			r = removed(ctl, target);
+			container_free(target);
 			rpc_close(rpc);
 			return r;
 		}

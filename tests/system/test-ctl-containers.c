@@ -211,6 +211,8 @@ START_TEST(elsewhere)
 	has(text_out, "bond 7 on sim0");
 	lacks(text_out, "bond 8 on sim0"); /* another's */
 	expect(1, "drain --container nobody");
+	expect(0, "drain --container web-old");
+	has(text_out, "was removed: nothing to end");
 	expect(0, "watch --snapshot --container web0 -n 2");
 	has(text_out, "bond 1 PASID 1");
 	has(text_out, "bond 3 PASID 3");
