@@ -137,6 +137,7 @@ int broker_configure(struct broker *broker, int fd, uint64_t seq)
 		return backend_sim_new(&broker->loop, &broker_backend_handler, broker, &broker->backend);
 	broker->counters.reloads++;
 	enforce_all(broker);
+	identify_enforce(broker);
 	event_broker(broker, SVAD__V1__EVENT_KIND__EVENT_RELOADED, "");
 	broker_tell(broker, CHAN_CONFIG_ACK, seq << 32, NULL, 0);
 	return 0;

@@ -8,6 +8,7 @@
 #include "client.h"
 #include "container.h"
 #include "device.h"
+#include "peer.h"
 
 void container_policy_free(struct container_policy *policy)
 {
@@ -98,6 +99,26 @@ void container_limits_get(struct container *c, struct client *client, struct pol
 	client_subject(client, &who);
 	policy_container_limits(c->broker->config, &c->policy.set, &c->policy.subject.registered, &who, ret,
 				ret_first);
+}
+
+void container_limits_peer(struct container *c, struct policy_subject *who, int sock,
+			   struct policy_limits *ret)
+{
+	const char *first;
+	gid_t *groups = NULL;
+
+	if (!refreshed(c) || !c->policy.set.by_user) {
+		container_limits_get(c, NULL, ret, NULL);
+		return;
+	}
+	if (peer_groups(sock, &groups, &who->n_groups) < 0)
+		who->n_groups = 0;
+	who->groups = groups;
+	policy_container_limits(c->broker->config, &c->policy.set, &c->policy.subject.registered, who, ret,
+				&first);
+	who->groups = NULL;
+	who->n_groups = 0;
+	free(groups);
 }
 
 void container_check(struct container *c, struct client *client, const struct device *device,

@@ -394,3 +394,22 @@ void identify_registered(struct container *container)
 			broker_enforce(broker, client);
 	}
 }
+
+void identify_enforce(struct broker *broker)
+{
+	struct list *pos, *tmp;
+
+	if (broker->config->unregistered != UNREGISTERED_REFUSE)
+		return;
+	list_for_each_safe(pos, tmp, &broker->strangers) {
+		struct client *client = container_of(pos, struct client, stranger_link);
+
+		/* Of those that a listing named the socket is not known: they are refused when they connect.
+		 */
+		if (client->conn && !client->gone)
+			refuse(client, SVAD_PERMISSION_DENIED,
+			       "Its network namespace is of no registered container, and svad.conf has "
+			       "unregistered = "
+			       "refuse now.");
+	}
+}

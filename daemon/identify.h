@@ -26,6 +26,8 @@ void identify_listed(struct client *client);
 void identify_cancel(struct client *client);
 /* A container has come (or come back): clients that had been in its network namespace before join it. */
 void identify_registered(struct container *container);
+/* The settings have changed: clients of no container may be refused now. */
+void identify_enforce(struct broker *broker);
 /* Clients of a listing that are not told yet: neither policy nor limits can be known for them. */
 bool identify_pending(const struct client *client);
 bool identify_listing(const struct broker *broker);

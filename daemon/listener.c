@@ -145,7 +145,11 @@ static bool foreign_refused(struct broker *broker, int fd, const struct peer *pe
 		       who);
 		return true;
 	}
-	container_limits_get(c, NULL, &limits, NULL);
+	container_limits_peer(c,
+			      &(struct policy_subject){ .uid = peer->uid,
+							.gid = peer->gid,
+							.daemon_uid = broker->info.daemon_uid },
+			      fd, &limits);
 	if (c->connections < limits.connections)
 		return false;
 	c->refused++;

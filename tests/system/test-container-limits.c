@@ -211,6 +211,31 @@ END_TEST
 
 /* ---- policy ----------------------------------------------------------------------------------------------------- */
 
+/* A policy by uid too: its limits are those of its clients, from the moment that they connect. */
+START_TEST(test_by_user)
+{
+	struct greedy in_a = { .connections = 9 };
+	struct child child;
+	struct box a;
+	unsigned n, code;
+
+	box_need();
+	sys_start_lacking("", QUIET "[policy \"all\"]\ncontainer = *\ndevices = *\nconnections_per_container = 2\n"
+				    "[policy \"root\"]\ncontainer = *\ngid = 0\ndevices = *\nconnections_per_container = 5\n");
+	box_start(&a);
+	ct_registered(&a, "alpha");
+	in_a.box = a.path;
+	sys_child(&child, grab, &in_a);
+	ck_assert_int_eq(sscanf(sys_expect(&child, "connections "), "connections %u code %u", &n, &code), 2);
+	ck_assert_uint_eq(n, 5);
+	ck_assert_uint_eq(code, SVAD_RESOURCE_EXHAUSTED);
+	sys_end(&child);
+	sys_await_counter("svad_clients", 0);
+	box_kill(&a);
+	sys_stop();
+}
+END_TEST
+
 #define ONLY_SIM0 QUIET "[policy \"web\"]\npod = podns/*\ndevices = sim0\n"
 #define BOTH QUIET "[policy \"web\"]\npod = podns/*\ndevices = *\n"
 
@@ -263,6 +288,7 @@ static Suite *container_limits_suite(void)
 
 	sys_test(s, "bonds", test_bonds);
 	sys_test(s, "connections_and_requests", test_connections_and_requests);
+	sys_test(s, "by_user", test_by_user);
 	sys_test(s, "policy", test_policy);
 	return s;
 }

@@ -321,10 +321,11 @@ START_TEST(test_user_namespace)
 	/* A netns of its own is of no container: it has stepped out, and is under the host's policy, which knows its uid */
 	ck_assert_uint_eq(by_user(&child, &leaves), SVAD_OK);
 	ck_assert_uint_eq(ct_find("alpha", false)->clients, 0);
-	sys_end(&child);
-	/* ... unless that is forbidden */
+	/* ... unless that is forbidden, or is from now on */
 	sys_configure(&(struct sys_options){ .config = QUIET "unregistered = refuse\n" });
 	ck_assert_uint_eq(sys_code(sys_reload()), SVAD_OK);
+	sys_await_counter("svad_clients", 0);
+	sys_end(&child);
 	ck_assert_uint_eq(by_user(&child, &leaves), SVAD_PERMISSION_DENIED);
 	sys_end(&child);
 	ck_assert_uint_eq(by_user(&child, &stays), SVAD_OK);

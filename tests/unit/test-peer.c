@@ -220,6 +220,33 @@ START_TEST(test_not_a_socket)
 }
 END_TEST
 
+START_TEST(test_namespace)
+{
+	uint64_t cookie, cgroup;
+	struct peer peer;
+	int sock;
+
+	sock = connected(0, 0, false);
+	ck_assert_int_eq(peer_identify(sock, 0, &peer), 0);
+	cookie = peer_netns_cookie(listener);
+	ck_assert_uint_eq(peer.netns_cookie, cookie); /* the same netns, whoever made the socket */
+	cgroup = peer_cgroup_id(peer.pidfd);
+	close(peer.pidfd);
+	/* as on kernels that do not tell */
+	ck_assert_int_eq(setenv("SVAD_TEST_LACKS", "peerpidfd,netns-cookie pidfd-info", 1), 0);
+	ck_assert_int_eq(peer_identify(sock, 0, &peer), 0);
+	ck_assert_int_eq(peer.pid, child);
+	ck_assert_uint_eq(peer.netns_cookie, 0);
+	ck_assert_uint_eq(peer_netns_cookie(listener), 0);
+	ck_assert_uint_eq(peer_cgroup_id(peer.pidfd), 0);
+	ck_assert_int_eq(unsetenv("SVAD_TEST_LACKS"), 0);
+	ck_assert_uint_eq(peer_cgroup_id(peer.pidfd), cgroup);
+	close(peer.pidfd);
+	let_go();
+	close(sock);
+}
+END_TEST
+
 START_TEST(test_name)
 {
 	struct peer peer;
@@ -251,6 +278,7 @@ static Suite *peer_suite(void)
 	tcase_add_loop_test(c, test_gave_its_socket_away, 0, 2);
 	tcase_add_loop_test(c, test_other_user, 0, 2);
 	tcase_add_loop_test(c, test_not_a_socket, 0, 2);
+	tcase_add_test(c, test_namespace);
 	tcase_add_test(c, test_name);
 	suite_add_tcase(s, c);
 	return s;
