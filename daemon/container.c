@@ -16,6 +16,7 @@
 #include "events.h"
 #include "identify.h"
 #include "log.h"
+#include "mutation.h"
 #include "reconcile.h"
 
 /* ---- hashes: what they yield is compared in full ---- */
@@ -551,7 +552,7 @@ void container_undo_free(struct registration_undo *undo)
 void charge_hold(struct client *client, int n)
 {
 	client->bonds += (uint32_t)n;
-	if (client->container)
+	if (client->container && !MUTATED("container-charge-uid"))
 		client->container->bonds += (uint32_t)n;
 	else
 		client->user->bonds += (uint32_t)n;

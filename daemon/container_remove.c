@@ -17,6 +17,7 @@
 #include "device.h"
 #include "events.h"
 #include "log.h"
+#include "mutation.h"
 #include "rpc_container.h"
 
 #define ACTIVE SVAD__V1__CONTAINER_STATE__CONTAINER_ACTIVE
@@ -125,7 +126,7 @@ void removal_check(struct container *c)
 	struct removal *r = &c->removal;
 	char text[96];
 
-	if (!r->active || c->broker->ending || removal_pending(c))
+	if (!r->active || c->broker->ending || (removal_pending(c) && !MUTATED("container-early-answer")))
 		return;
 	r->active = false;
 	if (c->state == REMOVING) {
@@ -268,8 +269,13 @@ bool container_remove(struct container *c, struct attachment *a, enum svab_cause
 	log_removal(c, by);
 	event_container(c, SVAD__V1__EVENT_KIND__EVENT_CONTAINER_REMOVED, by);
 	/* What they are bound to must stop; one that has ended by itself has had its contexts revoked. */
+	if (MUTATED("container-wrong-cause"))
+		cause = SVAB_CAUSE_CLIENT_GONE;
 	list_for_each_safe(pos, tmp, &c->clients)
-		client_end(container_of(pos, struct client, container_link), cause);
+		if (!MUTATED("container-skip-clients"))
+			client_end(container_of(pos, struct client, container_link), cause);
+	if (MUTATED("container-no-tombstone"))
+		c->netns_dead = true;
 	removal_check(c);
 	container_put(c);
 	return true;

@@ -109,8 +109,10 @@ broker_parts = \
 	daemon/rpc_probe.c \
 	daemon/sandbox.c \
 	daemon/sandbox.h \
+	daemon/mutation.h \
 	daemon/sim_crc32c.c \
 	daemon/sim_crc32c.h \
+	daemon/sim_mutation.c \
 	daemon/stats.c \
 	daemon/user.c \
 	daemon/user.h
@@ -120,6 +122,7 @@ svad_broker_LDADD = libsvad-common.la libsvadproto.la $(LIBUV_LIBS) $(SECCOMP_LI
 
 pkglibexec_PROGRAMS += svad-simdev
 svad_simdev_SOURCES = \
+	daemon/mutation.h \
 	daemon/sim.h \
 	daemon/sim_bond.c \
 	daemon/sim_bond.h \

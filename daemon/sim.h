@@ -21,6 +21,7 @@
 #include "drain.h"
 #include "idmap.h"
 #include "list.h"
+#include "mutation.h"
 
 #define SIM_CHUNK (256u << 10) /* bytes of one access */
 #define SIM_BLOCK (2u << 20) /* what one IOTLB entry covers */
@@ -271,14 +272,5 @@ struct sim {
 	int exit_code;
 };
 extern struct sim sim;
-
-/* ---- sim_mutation.c: deliberate bugs, in builds with --enable-mutations only ---------------------- */
-
-#ifdef SVAD_MUTATIONS
-bool sim_mutated(const char *name);
-#define MUTATED(name) sim_mutated(name)
-#else
-#define MUTATED(name) false
-#endif
 
 #endif

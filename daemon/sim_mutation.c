@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "sim.h"
+#include "mutation.h"
 
 #ifdef SVAD_MUTATIONS
 #include <stdlib.h>
