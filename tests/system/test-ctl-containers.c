@@ -406,13 +406,14 @@ START_TEST(oci_create_in_netns)
 	pid = fork();
 	if (!pid) {
 		c = unshare(CLONE_NEWNET) ? 'n' : 'y';
-		if (write(p[1], &c, 1) == 1)
+		if (write(p[1], &c, 1) == 1 && c == 'y')
 			pause();
 		_exit(1);
 	}
 	close(p[1]);
 	ck_assert_int_eq(read(p[0], &c, 1), 1);
-	ck_assert_int_eq(c, 'y');
+	if (c != 'y')
+		tap_skip("a network namespace takes CAP_SYS_ADMIN");
 	start(FAKE_GOOD);
 	snprintf(state, sizeof(state), "{\"id\": \"web\", \"status\": \"created\", \"pid\": %d}", (int)pid);
 	expect_state(0, "register", state);
