@@ -130,7 +130,7 @@ static bool number(const char *text, uint64_t *ret)
 	return !errno && !*end;
 }
 
-/* "key=value" cut in two; NULL at the end of the line. */
+/* "key=value" cut in two; NULL at the end of the line. What is none is a key that nobody knows. */
 static char *next_field(char **line, char **ret_value)
 {
 	char *key = strsep(line, " "), *value;
@@ -138,8 +138,10 @@ static char *next_field(char **line, char **ret_value)
 	if (!key)
 		return NULL;
 	value = strchr(key, '=');
-	if (!value)
-		return NULL;
+	if (!value) {
+		*ret_value = key;
+		return (char *)(uintptr_t) "";
+	}
 	*value++ = '\0';
 	*ret_value = value;
 	return key;

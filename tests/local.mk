@@ -207,6 +207,12 @@ test_broker_kmod_CPPFLAGS = $(TEST_CPPFLAGS)
 test_broker_kmod_CFLAGS = $(TEST_CFLAGS) $(LIBUV_CFLAGS) $(SECCOMP_CFLAGS)
 test_broker_kmod_LDADD = libsvad-common.la libsvadproto.la $(LIBUV_LIBS) $(SECCOMP_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
 
+UNIT_TESTS += test-container-record
+test_container_record_SOURCES = tests/unit/test-container-record.c $(broker_parts)
+test_container_record_CPPFLAGS = $(TEST_CPPFLAGS)
+test_container_record_CFLAGS = $(TEST_CFLAGS) $(LIBUV_CFLAGS) $(SECCOMP_CFLAGS)
+test_container_record_LDADD = libsvad-common.la libsvadproto.la $(LIBUV_LIBS) $(SECCOMP_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
+
 UNIT_TESTS += test-doctor
 test_doctor_SOURCES = tests/unit/test-doctor.c \
 	client/ctl/doctor_config.c client/ctl/doctor_hardware.c client/ctl/doctor_iommu.c client/ctl/doctor_log.c \
