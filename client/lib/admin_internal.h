@@ -36,7 +36,8 @@ int sva_admin_send(struct sva_admin *admin, Svad__V1__Request *req, bool wait, u
 int sva_admin_receive(struct sva_admin *admin, uint64_t deadline, const Svad__V1__Reply **ret_reply);
 /* 0, or the refusal's -errno with its words kept. */
 int sva_admin_status_of(struct sva_admin *admin, const Svad__V1__Reply *reply);
-/* Request and answer; the answer's body is the expected one. A refusal: its -errno, and *ret_reply is set where it has this body all the same. */
+/* Request and answer; the answer's body is the expected one. A refusal: its -errno, and *ret_reply is set where it has this body all the
+ * same. */
 int sva_admin_call(struct sva_admin *admin, Svad__V1__Request *req, Svad__V1__Reply__BodyCase expected, uint64_t deadline,
 		   const Svad__V1__Reply **ret_reply);
 
