@@ -316,13 +316,25 @@ many_requests() {
 	unhurt
 }
 
+# Resident memory of the broker, in KiB.
+broker_memory() {
+	awk '$1 == "VmRSS:" { print $2 }' "/proc/$(pgrep -n '^svad-broker')/status"
+}
+
 # Answers that nobody reads, and bytes that are no message.
 unread() {
+	local before n
+
 	neighbour
 	hostile evil
-	must ask evil hold-open 0
-	must ask evil stuff 0 20000
+	before=$(broker_memory)
+	for n in 0 1 2 3; do
+		must ask evil hold-open "$n"
+		must ask evil stuff "$n" 20000
+	done
 	unhurt
+	# each connection may have 256 KiB of them
+	(($(broker_memory) < before + 16384)) || fail "the broker had $before KiB, now $(broker_memory)"
 	must ask evil raw-connect 1
 	must ask evil raw-garbage 1 2000
 	must ask evil raw-connect 1
