@@ -23,7 +23,8 @@
 #	skip WORDS			ends it as skipped
 #
 # Its output is shown when it fails, with svad's log since its beginning. After each one after_each() is called, which a suite may
-# redefine (it ends whatever containers the scenario has left), then svad must have no bond, no container, no violation left.
+# redefine (it ends whatever containers the scenario has left), then svad must have no bond, no container, no violation
+# left, and must not have crashed.
 #
 # The program in the containers is svad-box (box.c): box_new NAME makes its directory, to be mounted at /box; its command line is
 # "/bin/svad-box /box" (the rootfs is $rootfs). Then: box_ready NAME, ask NAME WORDS... (0 when it answered ok, the words in $answer).
@@ -32,7 +33,7 @@ set -u -o pipefail
 
 srcdir=${SVAD_SRCDIR:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)}
 builddir=${SVAD_BUILDDIR:-$(pwd)}
-suite_limit=${suite_limit-900} # seconds; only for one that hangs: what is waited for has limits of its own
+suite_limit=${suite_limit-1100} # seconds; only for one that hangs: what is waited for has limits of its own
 
 # ---- outside ---------------------------------------------------------------------------------------
 
@@ -63,10 +64,15 @@ sweep() {
 }
 
 outside() {
-	local dir r=0 child
+	local dir r=0 child program
 
 	((EUID == 0)) || skip_all "container runtimes are run by root here"
 	unshare --mount --pid --net --ipc --fork true 2>/dev/null || skip_all "this machine does not let root make namespaces"
+	for program in svad svad-broker svad-simdev svadctl svad-box sva; do
+		[[ -x $builddir/$program ]] && continue
+		printf '1..1\nnot ok 1 - %s is built: make -C %s\n' "$program" "$builddir"
+		exit 1
+	done
 	sweep
 	dir=$(mktemp -d /tmp/svad-containers.XXXXXX) || exit 99
 	echo $$ >"$dir/pid"
@@ -96,7 +102,7 @@ boxes=$work/boxes
 bin=$work/bin
 cni_bin=$work/cni-bin
 log=$work/svad.log
-patience=${SVAD_TEST_PATIENCE:-1}
+patience=${SVAD_TEST_PATIENCE:-2}
 answer=''
 tests=0
 any_failed=0
@@ -147,12 +153,10 @@ make_world() {
 		cp "$builddir/$p" "$bin/" || return 1
 	done
 	# where the plugin is looked for by default, and beside the others for CNI_PATH
-	if [[ -e $builddir/sva ]]; then
-		mkdir -p /usr/lib/cni /opt/cni/bin
-		cp "$builddir/sva" /usr/lib/cni/ || return 1
-		cp /usr/lib/cni/* /opt/cni/bin/
-		cp /usr/lib/cni/* "$cni_bin/"
-	fi
+	mkdir -p /usr/lib/cni /opt/cni/bin
+	cp "$builddir/sva" /usr/lib/cni/ || return 1
+	cp /usr/lib/cni/* /opt/cni/bin/
+	cp /usr/lib/cni/* "$cni_bin/"
 	make_rootfs
 }
 
@@ -227,10 +231,11 @@ diagnose() {
 	tail -c "+$(($1 + 1))" "$log" 2>/dev/null | tail -n 40 | sed 's/^/# /'
 }
 
-# Everything that the scenario made has ended, in svad too.
+# Everything that the scenario made has ended, in svad too. Its argument: where its part of the log begins.
 nothing_left() {
 	[[ -e $work/svad.pid ]] || return 0
-	await 60 world_is_clean && return 0
+	tail -c "+$(($1 + 1))" "$log" | grep -E 'was killed by signal (4|6|7|8|11|31) ' && return 1
+	await 60 world_is_clean >/dev/null && return 0
 	echo "left over after the scenario:"
 	world_is_clean verbose
 	return 1
@@ -258,7 +263,7 @@ scenario() {
 	("$@") >"$work/output" 2>&1 </dev/null || r=$?
 	((r == 0 || r == 77)) || snapshot
 	(after_each) >>"$work/output" 2>&1 </dev/null
-	if ((r == 0)) && ! (nothing_left) >>"$work/output" 2>&1 </dev/null; then
+	if ((r == 0)) && ! (nothing_left "$from") >>"$work/output" 2>&1 </dev/null; then
 		r=1
 		snapshot
 	fi
