@@ -388,7 +388,7 @@ test_hardware_LDADD = $(SYS_LIBS)
 TSAN_SUITES = test-lib test-simdev test-simdev-drain test-random
 # With the broker under Valgrind, by $SVAD_LIBEXECDIR: suites that start a whole daemon.
 # (Not test-daemon: Valgrind 3.19 has no pidfd_open(), which a restarted broker finds the owners of bonds with.)
-VALGRIND_SUITES = tests/doc-examples.sh test-bad-input test-bind test-revoke test-overload test-lifetime
+VALGRIND_SUITES = tests/doc-examples.sh test-bad-input test-bind test-revoke test-overload test-lifetime test-containers
 
 check_PROGRAMS += $(UNIT_TESTS) $(SYSTEM_TESTS)
 TESTS += $(UNIT_TESTS) $(SYSTEM_TESTS) tests/packaging.sh tests/doc-examples.sh
