@@ -400,8 +400,6 @@ START_TEST(oci_create_in_netns)
 	pid_t pid;
 	char c;
 
-	if (geteuid())
-		tap_skip("only root may enter a network namespace");
 	ck_assert(!pipe2(p, O_CLOEXEC));
 	pid = fork();
 	if (!pid) {
@@ -412,8 +410,10 @@ START_TEST(oci_create_in_netns)
 	}
 	close(p[1]);
 	ck_assert_int_eq(read(p[0], &c, 1), 1);
-	if (c != 'y')
+	if (c != 'y') {
+		teardown(); /* which a test that is skipped does not come to */
 		tap_skip("a network namespace takes CAP_SYS_ADMIN");
+	}
 	start(FAKE_GOOD);
 	snprintf(state, sizeof(state), "{\"id\": \"web\", \"status\": \"created\", \"pid\": %d}", (int)pid);
 	expect_state(0, "register", state);
