@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The registry of containers on disk, and the notes of what ended while svad could not be told: read and written here, where the rights are; what they
- * say is the broker's business. STATE_DIR is to be a local file system (RUNTIME_DIR is): a write is done at once, in this loop.
+ * The registry of containers on disk, and the notes of what ended while svad could not be told: read and
+ * written here, where the rights are; what they say is the broker's business. STATE_DIR is to be a local file
+ * system (RUNTIME_DIR is): a write is done at once, in this loop.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -23,7 +24,7 @@
 #define NOTE_NAME_LEN 64u
 #define NOTE_MAX 1024u
 #define NOTES_MAX 65536u /* in one look */
-#define DAMAGED_MAX 16u /* files kept; the last one is written over */
+#define DAMAGED_MAX 16u	 /* files kept; the last one is written over */
 #define STORE_MAX (64u << 20)
 
 static int open_dir(struct supervisor *s)
@@ -239,10 +240,12 @@ void store_tick(struct supervisor *s)
 
 	if (s->phase != PHASE_RUN || !s->child[CHILD_BROKER].ready)
 		return;
-	if ((size_t)snprintf(path, sizeof(path), "%s/" NOTES, s->config->containers_state_dir) >= sizeof(path) ||
+	if ((size_t)snprintf(path, sizeof(path), "%s/" NOTES, s->config->containers_state_dir) >=
+		    sizeof(path) ||
 	    stat(path, &st) < 0)
 		return;
-	if (st.st_mtim.tv_sec == s->store.notes_seen.tv_sec && st.st_mtim.tv_nsec == s->store.notes_seen.tv_nsec)
+	if (st.st_mtim.tv_sec == s->store.notes_seen.tv_sec &&
+	    st.st_mtim.tv_nsec == s->store.notes_seen.tv_nsec)
 		return;
 	dir = open_dir(s);
 	if (dir < 0)
