@@ -521,7 +521,8 @@ static void bench_many(struct bench *b)
 	char conf[1024], path[4200];
 	bool ok;
 
-	ok = side_start(b, &alone) & side_start(b, &among);
+	ok = side_start(b, &alone);
+	ok = side_start(b, &among) && ok; /* both, so that both can be stopped */
 	if (ok && register_many(among.admin, MANY) < 0) {
 		fprintf(stderr, "svad-bench: %s\n", sva_admin_strerror(among.admin, 0));
 		ok = false;
