@@ -272,6 +272,18 @@ unsigned world_hello(int fd, char why[600])
 	return sys_code(reply);
 }
 
+/* A line in a file has no event. */
+void world_logged(const char *line)
+{
+	uint64_t end = sys_now_ns() + (uint64_t)sys_ms(60000) * 1000000u;
+
+	while (!sys_log_has(line)) {
+		if (sys_now_ns() > end)
+			sys_fail(__FILE__, __LINE__, "the log does not say: %s", line);
+		poll(NULL, 0, 20);
+	}
+}
+
 /* ---- kernels ---- */
 
 const char *const world_lacks[WORLD_LACKS] = { "", "netns-id", "netns-id,pidfd-netns", "netns-id,pidfd-netns,pidfd-info,peerpidfd" };

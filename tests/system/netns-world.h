@@ -45,6 +45,9 @@ void world_enter(const char *path); /* a netns */
 int world_connect(int fd, const char *name); /* to RUNTIME_DIR/NAME; fd */
 unsigned world_hello(int fd, char why[600]); /* the code, and its sentence */
 
+/* svad's log has it, or gets it: a line of the broker passes through the supervisor. */
+void world_logged(const char *text);
+
 /* ---- what runtimes say ---- */
 
 Svad__V1__Reply *ct_register(const struct box *box, const char *network, const char *id, const char *ifname);

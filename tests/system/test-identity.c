@@ -90,8 +90,8 @@ START_TEST(test_wrong_socket)
 		}
 		sys_end(&child);
 	}
-	ck_assert(sys_log_has("Refused a connection of pid"));
-	ck_assert(sys_log_has("The socket was made in the network namespace of container alpha"));
+	world_logged("Refused a connection of pid");
+	world_logged("The socket was made in the network namespace of container alpha");
 	ck_assert_uint_eq(sys_counter("svad_connections_refused_total"), 4);
 	/* and nothing of it stays with anybody */
 	sys_await_counter("svad_clients", 0);
@@ -119,7 +119,7 @@ START_TEST(test_cannot_tell)
 	struct where w = { a.path, b.path, "svad.sock" };
 	ck_assert_uint_eq(attempt(&w, &why, &child), SVAD_OK);
 	ck_assert_uint_eq(ct_find("alpha", false)->clients, 1);
-	ck_assert(sys_log_has("clients are told apart by their sockets alone"));
+	world_logged("clients are told apart by their sockets alone");
 	sys_end(&child);
 	box_kill(&a);
 	box_kill(&b);
@@ -139,7 +139,7 @@ START_TEST(test_no_cookies)
 	reply = ct_register(&a, "net", "alpha", "eth0");
 	ck_assert_uint_eq(sys_code(reply), SVAD_FAILED_PRECONDITION);
 	ck_assert_uint_eq(tenant_try(&a, "sim0"), SVAD_OK);
-	ck_assert(sys_log_has("containers cannot be told apart"));
+	world_logged("containers cannot be told apart");
 	box_kill(&a);
 	sys_stop();
 }
@@ -164,7 +164,7 @@ START_TEST(test_admin)
 	sys_end(&child);
 	ck_assert_uint_eq(attempt(&outside, &why, &child), SVAD_OK);
 	sys_end(&child);
-	ck_assert(sys_log_has("would be an administrator"));
+	world_logged("would be an administrator");
 	box_kill(&a);
 	sys_stop();
 }
@@ -191,7 +191,7 @@ START_TEST(test_silent_supervisor)
 	ck_assert_int_eq(atoi(why + 5), SVAD_UNAVAILABLE);
 	ck_assert_msg(strstr(why, "could not tell in time") != NULL, "%s", why);
 	sys_end(&child);
-	ck_assert(sys_log_has("has not told the network namespace of pid"));
+	world_logged("has not told the network namespace of pid");
 	sys_await_counter("svad_clients", 0);
 	box_kill(&a);
 	sys_stop();
@@ -330,7 +330,7 @@ START_TEST(test_user_namespace)
 	sys_end(&child);
 	ck_assert_uint_eq(by_user(&child, &stays), SVAD_OK);
 	sys_end(&child);
-	ck_assert(sys_log_has("unregistered = refuse"));
+	world_logged("unregistered = refuse");
 	sys_await_counter("svad_clients", 0);
 	box_kill(&a);
 	sys_stop();
