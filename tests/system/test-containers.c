@@ -601,7 +601,7 @@ START_TEST(test_thousand)
 			char id[32];
 
 			snprintf(id, sizeof(id), "c%u", i + j);
-			fds[j] = ct_remove_send("net", id, "eth0", sys_ms(10000), "gc");
+			fds[j] = ct_remove_send("net", id, "eth0", (uint32_t)sys_ms(10000), "gc");
 		}
 		sys_await_counter("svad_containers", n - i - k);
 		MUST_EQ(kill(sys.pid, SIGCONT), 0);
