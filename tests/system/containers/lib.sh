@@ -114,7 +114,19 @@ need() {
 
 	for p in "$@"; do
 		command -v "$p" >/dev/null || skip_all "$p is missing; ./bootstrap check --only containers installs what is needed"
+		case $p in
+		runc | crun | podman | containerd) cgroups_writable || skip_all "$p needs cgroups, which cannot be made here" ;;
+		esac
 	done
+}
+
+cgroups_writable() {
+	local dir
+
+	for dir in /sys/fs/cgroup /sys/fs/cgroup/*; do
+		[[ -e $dir/cgroup.procs ]] && mkdir -p "$dir$cgroup" 2>/dev/null && return 0
+	done
+	return 1
 }
 
 # What is written there is the suite's own.
