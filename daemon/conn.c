@@ -15,6 +15,7 @@
 #include "container.h"
 #include "events.h"
 #include "log.h"
+#include "mutation.h"
 
 #define HANG_UP_MAX 64u
 
@@ -371,7 +372,7 @@ static bool container_rate_ok(struct conn *conn, uint32_t *ret_limit)
 {
 	struct policy_limits limits;
 
-	if (!conn->container || !conn->client)
+	if (!conn->container || !conn->client || MUTATED("container-no-rate"))
 		return true;
 	container_limits_get(conn->container, conn->client, &limits, NULL);
 	*ret_limit = limits.requests_per_second;
