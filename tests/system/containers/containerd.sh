@@ -81,6 +81,14 @@ after_each() {
 	done
 }
 
+# Until then what is removed is what DEL has told of.
+with_reconciler() {
+	must svad_stop
+	svad_configure "[containers]
+reconcile = 1s"
+	must svad_launch
+}
+
 # ---- scenarios --------------------------------------------------------------------------------------------
 
 runs_and_ends() {
@@ -115,6 +123,7 @@ killed() {
 
 # ctr run --detach never sends DEL.
 no_del() {
+	with_reconciler
 	ctr_detached quiet
 	must ask quiet bind sim0
 	must ask quiet dma sim0
@@ -130,6 +139,7 @@ no_del() {
 
 # The container outlives containerd, and its bonds do.
 containerd_dies() {
+	with_reconciler
 	ctr_detached survivor
 	must ask survivor bind sim0
 	must ask survivor dma sim0
@@ -192,13 +202,13 @@ svad_down() {
 configure_containerd
 containerd_start || skip_all "containerd does not start here: $(tail -n 1 "$work/containerd/log")"
 svad_start "[containers]
-reconcile = 1s"
+reconcile = 0"
 scenario "containerd: a container binds, ends, and is removed by DEL" runs_and_ends
 scenario "containerd: a task killed in the middle of DMA" killed
-scenario "containerd: ctr run --detach never sends DEL: the reconciler finds it" no_del
-scenario "containerd: killed and restarted under a container that goes on" containerd_dies
 scenario "containerd: DEL of a container that lives" del_while_it_lives
 scenario "containerd: a paused task does not block its removal" paused
 scenario "containerd: with svad down nothing starts and nothing is left" svad_down
+scenario "containerd: ctr run --detach never sends DEL: the reconciler finds it" no_del
+scenario "containerd: killed and restarted under a container that goes on" containerd_dies
 kill "$(<"$work/containerd/pid")"
 finish
