@@ -296,6 +296,7 @@ paused_and_removed() {
 }
 
 out_of_memory() {
+	[[ -d /sys/fs/cgroup/memory ]] || grep -qsw memory /sys/fs/cgroup/cgroup.controllers || skip "no memory cgroups here"
 	start a --memory 48m --memory-swap 48m
 	works a sim0
 	tell a alloc 2000
