@@ -173,7 +173,7 @@ void broker_reloaded(struct broker *broker, int error, const char *text)
  * must find its context, and whoever removes a container its clients. */
 void broker_maybe_ready(struct broker *broker)
 {
-	if (broker->ready || !broker->synced || identify_listing(broker))
+	if (broker->ready || broker->ending || !broker->synced || identify_listing(broker))
 		return;
 	broker->ready = true;
 	broker_listen(broker);
