@@ -406,7 +406,7 @@ static size_t mutate(char *buf, size_t len, size_t room)
 START_TEST(test_anything)
 {
 	static const char *const commands[] = { "ADD", "DEL", "CHECK", "GC", "STATUS", "VERSION" };
-	unsigned runs = tap_scale(600), answered = 0;
+	unsigned runs = tap_scale(300), answered = 0;
 	char buf[4096];
 
 	seed = 20261121;
