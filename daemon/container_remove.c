@@ -244,6 +244,26 @@ static void log_removal(const struct container *c, const char *by)
 		   container_describe(c, who, sizeof(who)), by, c->n_clients, (size_t)c->removal.ended);
 }
 
+/* A bond of its that a process elsewhere holds as well (one that shares the memory, and has left the
+ * container's netns) is not ended by what its own clients let go of. */
+static void revoke_shared(struct container *c, enum svab_cause cause)
+{
+	struct backend *backend = c->broker->backend;
+	struct list *pos, *tmp, *h;
+
+	if (!backend || !backend->is_up)
+		return;
+	list_for_each_safe(pos, tmp, &c->bond_list) {
+		struct bond *bond = container_of(pos, struct bond, container_link);
+		bool shared = false;
+
+		list_for_each(h, &bond->holds)
+			shared |= container_of(h, struct hold, bond_link)->ctx->client->container != c;
+		if (shared && bond->drain.state == SVAB_PASID_BOUND)
+			backend->ops->bond_revoke(backend, bond->node.id, cause);
+	}
+}
+
 bool container_remove(struct container *c, struct attachment *a, enum svab_cause cause, const char *by)
 {
 	struct registry *registry = &c->broker->registry;
@@ -274,6 +294,7 @@ bool container_remove(struct container *c, struct attachment *a, enum svab_cause
 	list_for_each_safe(pos, tmp, &c->clients)
 		if (!MUTATED("container-skip-clients"))
 			client_end(container_of(pos, struct client, container_link), cause);
+	revoke_shared(c, cause);
 	if (MUTATED("container-no-tombstone"))
 		c->netns_dead = true;
 	removal_check(c);

@@ -14,7 +14,7 @@
 
 #include "netns-world.h"
 
-#define QUIET "[containers]\nreconcile = 0\n"
+#define QUIET "[drain]\ndeadline = 30s\n[containers]\nreconcile = 0\n"
 
 static const char *state(const char *name)
 {

@@ -11,7 +11,7 @@
 
 #include "netns-world.h"
 
-#define QUIET "[containers]\nreconcile = 0\n"
+#define QUIET "[drain]\ndeadline = 30s\n[containers]\nreconcile = 0\n"
 #define LONG_STOP "[device \"sim0\"]\ndrain_deadline = 10min\n[device \"sim1\"]\n" QUIET
 #define SHORT_STOP "[device \"sim0\"]\ndrain_deadline = 600ms\n[device \"sim1\"]\n" QUIET
 
@@ -387,7 +387,7 @@ START_TEST(test_impatient)
 	reply = ct_remove("net", "slow", "eth0", 200, "cni");
 	ck_assert_uint_eq(sys_code(reply), SVAD_DEADLINE_EXCEEDED);
 	ck_assert_uint_eq(reply->remove_container->ended, 2);
-	ck_assert_uint_eq(reply->remove_container->pending, 1);
+	ck_assert_uint_ge(reply->remove_container->pending, 1);
 	ck_assert_int_eq((int)ct_find("slow", false)->state, (int)SVAD__V1__CONTAINER_STATE__CONTAINER_REMOVING);
 	/* One that goes away while it waits takes nothing with it; one that stays is told. */
 	close(ct_remove_send("net", "slow", "eth0", 0, "cni"));

@@ -16,6 +16,7 @@
 #include "../../daemon/broker_run.h"
 #include "../../daemon/client.h"
 #include "../../daemon/conn.h"
+#include "../../daemon/container_private.h"
 #include "../../daemon/device.h"
 #include "../../daemon/log.h"
 #include "../../daemon/peer.h"
@@ -325,6 +326,54 @@ START_TEST(test_shared)
 }
 END_TEST
 
+/* A bond that a process outside of the container holds as well, for it shares the memory: the removal ends it
+ * all the same. */
+START_TEST(test_shared_with_container)
+{
+	struct registration r = {
+		.key = { "net", "web", "eth0" },
+		.cookie = 77,
+		.netns_dev = 4,
+		.netns_inode = 5,
+		.netns_path = "",
+		.pod_namespace = "",
+		.pod_name = "",
+		.pod_uid = "",
+		.by = "test",
+	};
+	uint32_t a = fake_device_add("a", 0);
+	struct client *inside, *outside;
+	struct registration_undo undo;
+	struct container *c;
+	struct ctx *x, *y;
+	uint64_t id;
+
+	broker_up();
+	inside = client_of(getpid());
+	outside = client_of(getpid());
+	x = ctx_of(inside);
+	y = ctx_of(outside);
+	id = bind_to(x, a, 1);
+	agrees();
+	ck_assert_int_eq(container_register(&broker, &r, &undo), 0);
+	c = container_ref(undo.container);
+	container_undo_free(&undo);
+	container_join(c, inside);
+	ck_assert_uint_eq(c->bonds, 1);
+	ck_assert_uint_eq(c->n_bonds_live, 1);
+	ck_assert_uint_eq(bind_to(y, a, 1), id);
+	agrees();
+	ck_assert(container_remove(c, NULL, SVAB_CAUSE_CONTAINER_GONE, "test"));
+	agrees();
+	ck_assert_ptr_null(bond_find(&broker, id));
+	ck_assert_uint_eq(fake_bonds(), 0);
+	ck_assert(!c->removal.active);
+	ck_assert_uint_eq(c->removal.clean, 1);
+	ck_assert_int_eq((int)c->state, (int)SVAD__V1__CONTAINER_STATE__CONTAINER_REMOVED);
+	container_put(c);
+}
+END_TEST
+
 /* ---- devices ---- */
 
 START_TEST(test_hotplug)
@@ -586,6 +635,7 @@ static Suite *broker_suite(void)
 	tcase_add_test(c, test_client_dies);
 	tcase_add_test(c, test_not_granted);
 	tcase_add_test(c, test_shared);
+	tcase_add_test(c, test_shared_with_container);
 	tcase_add_test(c, test_hotplug);
 	tcase_add_test(c, test_losses);
 	tcase_add_test(c, test_bound_before_listing);
