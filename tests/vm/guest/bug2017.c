@@ -395,7 +395,8 @@ void scenario_k_thousand(void)
 {
 	/* Each process is B to the one before and A to the next: it looks at its page, then faults on it and
 	 * is killed. The fault's interrupt comes when the next process has bound, or is about to. */
-	unsigned n = rounds(1000, 1000), reused = 0;
+	static bool seen[1u << 16];
+	unsigned n = rounds(1000, 1000), reused = 0, at_once = 0;
 	uint32_t pasid, last = 0;
 	bool held = false;
 
@@ -407,7 +408,12 @@ void scenario_k_thousand(void)
 			held = false;
 		}
 		actor_start(&k, false, &pasid, NULL);
-		reused += pasid == last;
+		/* Every earlier owner died with its fault unread. With svad that keeps the PASID from coming
+		 * straight back, as often as not, but not from coming back. */
+		MUST(pasid < sizeof(seen) / sizeof(seen[0]));
+		reused += seen[pasid];
+		seen[pasid] = true;
+		at_once += pasid == last;
 		if (held)
 			hw("evtq release");
 		if (actor_present_after(&k))
@@ -420,11 +426,12 @@ void scenario_k_thousand(void)
 		kid_kill(&k);
 		last = pasid;
 		if (i && i % 250 == 0)
-			note("%u rounds, the PASID came straight back in %u", i, reused);
+			note("%u rounds, the PASID was an earlier one's in %u, the last one's in %u", i,
+			     reused, at_once);
 	}
 	hw("evtq release");
-	if (!reused && n > 100)
-		FAIL("no PASID was reused in %u rounds: it proves nothing", n);
+	if (reused < n / 2 && n > 100)
+		FAIL("a PASID was reused in %u of %u rounds only: it proves nothing", reused, n);
 }
 
 /* ---- side by side, for the demonstration ---- */
