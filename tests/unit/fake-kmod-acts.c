@@ -137,24 +137,10 @@ int64_t fake_bind(uint64_t cookie, uint32_t device, unsigned mm)
 void fake_unbind(uint64_t cookie, uint64_t bond)
 {
 	struct fake_bond *b;
-	struct fake_hold *h;
-	unsigned others = 0;
 
 	pthread_mutex_lock(&fake_m.lock);
 	b = fake_bond_by(bond);
-	each(h, fake_m.holds) others += h->cookie && h->bond == bond && h->cookie != cookie;
-	if (!others) {
-		fake_bond_end(b, SVAB_CAUSE_UNBIND);
-	} else {
-		h = fake_hold_by(cookie, b->device);
-		fake_emit((struct svab_event){ .type = SVAB_EV_UNREF,
-					       .cookie = cookie,
-					       .bond = bond,
-					       .grant = h->grant,
-					       .device = b->device,
-					       .pasid = b->pasid });
-		memset(h, 0, sizeof(*h));
-	}
+	fake_hold_end(fake_hold_by(cookie, b->device), SVAB_CAUSE_UNBIND);
 	pthread_mutex_unlock(&fake_m.lock);
 }
 

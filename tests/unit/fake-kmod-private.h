@@ -65,6 +65,7 @@ void fake_emit(struct svab_event e);
 void fake_bond_emit(const struct fake_bond *b, uint32_t type, uint64_t value);
 void fake_bond_clean(struct fake_bond *b);
 void fake_bond_end(struct fake_bond *b, uint32_t cause);
+void fake_hold_end(struct fake_hold *h, uint32_t cause);
 void fake_ctx_end(struct fake_ctx *c, uint32_t cause);
 
 #endif

@@ -141,6 +141,29 @@ void fake_bond_end(struct fake_bond *b, uint32_t cause)
 	fake_bond_clean(b);
 }
 
+/* A ctx lets go of a bond: the last one takes it with it. */
+void fake_hold_end(struct fake_hold *h, uint32_t cause)
+{
+	struct fake_bond *b = fake_bond_by(h->bond);
+	struct fake_hold *other;
+	unsigned others = 0;
+
+	if (b->state != SVAB_PASID_BOUND)
+		return;
+	each(other, fake_m.holds) others += other->cookie && other->bond == h->bond && other != h;
+	if (!others) {
+		fake_bond_end(b, cause);
+		return;
+	}
+	fake_emit((struct svab_event){ .type = SVAB_EV_UNREF,
+				       .cookie = h->cookie,
+				       .bond = h->bond,
+				       .grant = h->grant,
+				       .device = b->device,
+				       .pasid = b->pasid });
+	memset(h, 0, sizeof(*h));
+}
+
 void fake_ctx_end(struct fake_ctx *c, uint32_t cause)
 {
 	uint64_t cookie = c->cookie;
@@ -152,7 +175,7 @@ void fake_ctx_end(struct fake_ctx *c, uint32_t cause)
 		if (h->cookie != cookie)
 			continue;
 		if (h->bond)
-			fake_bond_end(fake_bond_by(h->bond), cause);
+			fake_hold_end(h, cause);
 		else
 			memset(h, 0, sizeof(*h));
 	}
