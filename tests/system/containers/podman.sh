@@ -397,7 +397,9 @@ quarantined_of() {
 }
 
 setup >"$work/output" 2>&1 || { diagnose 0; skip_all "podman runs no container here"; }
-svad_start "$stubborn"
+svad_start "$stubborn
+[containers]
+reconcile = 0" # what ends, ends because it was said
 
 scenario "bound from inside as an unprivileged user: no capability, default seccomp profile" unprivileged
 scenario "read-only root file system" read_only
