@@ -90,7 +90,7 @@ outside() {
 	exit "$r"
 }
 
-[[ -n ${SVAD_BOX_WORK-} ]] || outside "$0" "$@"
+[[ -n ${SVAD_BOX_WORK-} ]] || outside "$(readlink -f "$0")" "$@"
 
 # ---- inside ----------------------------------------------------------------------------------------
 
@@ -174,6 +174,7 @@ make_world() {
 
 need ip busybox jq
 make_world || skip_all "the suite's own world could not be made"
+cd "$work/tmp" || exit 99 # conmon, for one, leaves a file where it was started
 
 # ---- waiting and judging -----------------------------------------------------------------------------
 
