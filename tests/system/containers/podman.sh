@@ -4,7 +4,6 @@
 # shellcheck source=tests/system/containers/lib.sh
 . "$(dirname "$0")/lib.sh"
 need podman runc conmon iptables
-cd "$work" || exit 1 # conmon leaves a file where it is when its container is out of memory
 
 network=sva-loopback
 sockets=/run/svad/containers
