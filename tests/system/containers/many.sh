@@ -105,6 +105,11 @@ broker_fds() {
 	find "/proc/$(pgrep -n '^svad-broker')/fd" -mindepth 1 | wc -l
 }
 
+# Tombstones go when the reconciler has found their netnses dead.
+none_is_stored() {
+	! grep -E '(^|[^0-9])m[0-9]+' /run/svad/state/containers
+}
+
 as_many_fds() {
 	[[ $(broker_fds) = "$1" ]]
 }
@@ -132,7 +137,7 @@ two_hundred() {
 	eventually world_is_clean
 	eventually no_netns_but_ours
 	eventually as_many_fds "$fds"
-	must_not grep -E '(^|[^0-9])m[0-9]+' /run/svad/state/containers
+	eventually none_is_stored
 	must matches "$(metric store_damaged_total) $(metric store_failures_total)" '^0 0$'
 	must matches "$(rt list -q | wc -l)" '^0$'
 	# each once, and the first
