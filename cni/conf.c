@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The network configuration. Keys that are not ours are passed over, since every chain carries some; inside
- * our own objects an unknown key is a mistake, since a limit that is misspelt limits nothing.
+ * our own objects an unknown key is a mistake, since a limit that is misspelt limits nothing. A mistake never
+ * keeps an attachment from ending: DEL and GC take what they need of it and the defaults for the rest.
  */
 #include <ctype.h>
 #include <fnmatch.h>
@@ -11,8 +12,9 @@
 
 #include "plugin.h"
 
-#define DEVICES_MAX 256u
-#define DEVICE_MAX 255u
+/* As many, and each as long, as svad takes: CONTAINER_DEVICES_MAX, SVAB_NAME_MAX - 1. */
+#define DEVICES_MAX 64u
+#define DEVICE_MAX 63u
 
 static int wrong(struct plugin *p, const char *key, const char *must)
 {
@@ -41,10 +43,13 @@ static int get_string(struct plugin *p, const char *key, const char **ret)
 
 static int get_path(struct plugin *p, const char *key, const char **ret)
 {
-	int r = get_string(p, key, ret);
+	const char *path = NULL;
+	int r = get_string(p, key, &path);
 
-	if (r == 0 && *ret && **ret != '/')
+	if (r == 0 && path && *path != '/')
 		return wrong(p, key, "an absolute path");
+	if (r == 0 && path)
+		*ret = path;
 	return r;
 }
 
@@ -182,7 +187,7 @@ static int get_devices(struct plugin *p, const json_t *object, const char *name)
 		return wrong(p, name, "a list of device names");
 	if (json_array_size(devices) == 0 || json_array_size(devices) > DEVICES_MAX)
 		return wrong(p, name,
-			     "a list of 1 to 256 device names: leave it out for whatever policy allows");
+			     "a list of 1 to 64 device names: leave it out for whatever policy allows");
 	list = calloc(json_array_size(devices), sizeof(*list));
 	if (!list)
 		return plugin_fail(p, CNI_IO_FAILURE, NULL, "out of memory");
@@ -193,7 +198,9 @@ static int get_devices(struct plugin *p, const json_t *object, const char *name)
 
 		if (!text || !*text || strlen(text) > DEVICE_MAX) {
 			free((void *)list);
-			return wrong(p, name, "a list of device names, with * and ? where many are meant");
+			return wrong(
+				p, name,
+				"a list of device names of 1 to 63 bytes, with * and ? where many are meant");
 		}
 		for (size_t k = 0; k < p->n_devices && !within; k++)
 			within = glob_within(text, p->devices[k]);
@@ -307,6 +314,15 @@ static int default_state_dir(struct plugin *p, const char *configured)
 	return p->state_dir ? 0 : plugin_fail(p, CNI_IO_FAILURE, NULL, "out of memory");
 }
 
+/* A DEL that fails for a mistake in the configuration strands the network; GC is the DEL of several. */
+static int forgiven(struct plugin *p, int r)
+{
+	if (r == 0 || (p->command != CNI_DEL && p->command != CNI_GC))
+		return r;
+	plugin_log(p, "%s; the default is taken", p->msg);
+	return 0;
+}
+
 int conf_read(struct plugin *p)
 {
 	int64_t timeout = p->timeout_ms, del_timeout = p->del_timeout_ms;
@@ -314,20 +330,21 @@ int conf_read(struct plugin *p)
 	int r = get_name(p);
 
 	if (r == 0)
-		r = get_string(p, "type", &unused);
+		r = forgiven(p, get_string(p, "type", &unused));
 	if (r == 0)
-		r = get_path(p, "adminSocket", &p->admin_socket);
+		r = forgiven(p, get_path(p, "adminSocket", &p->admin_socket));
 	if (r == 0)
-		r = get_path(p, "stateDir", &state_dir);
+		r = forgiven(p, get_path(p, "stateDir", &state_dir));
 	if (r == 0)
-		r = get_duration(p, p->conf, "timeout", "timeout", 100, 600000, &timeout);
+		r = forgiven(p, get_duration(p, p->conf, "timeout", "timeout", 100, 600000, &timeout));
 	if (r == 0)
-		r = get_duration(p, p->conf, "delTimeout", "delTimeout", 100, 600000, &del_timeout);
+		r = forgiven(p,
+			     get_duration(p, p->conf, "delTimeout", "delTimeout", 100, 600000, &del_timeout));
 	if (r == 0)
-		r = get_bool(p, "strictDel", &p->strict_del);
-	if (r == 0)
+		r = forgiven(p, get_bool(p, "strictDel", &p->strict_del));
+	if (r == 0 && p->command == CNI_ADD)
 		r = get_devices(p, p->conf, "devices");
-	if (r == 0)
+	if (r == 0 && p->command == CNI_ADD)
 		r = get_limits(p, p->conf, "");
 	if (r == 0 && p->command == CNI_ADD)
 		r = runtime_config(p);

@@ -84,7 +84,10 @@ void request_free(struct plugin *p);
 
 /* ---- conf.c ---- */
 
-/* The whole network configuration, checked: wrong types are code 7 with the key named. */
+/*
+ * The network configuration, as far as the command needs it: a wrong type is code 7 with the key named; for DEL and GC, where it is
+ * none of what names attachments, a line on stderr and the default.
+ */
 int conf_read(struct plugin *p);
 
 /* ---- result.c ---- */

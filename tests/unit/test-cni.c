@@ -21,6 +21,8 @@ static const char *const versions[] = { "0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4
 /* A DEL with no svad gets through the whole request, and succeeds. */
 static const struct cni_env del = { "DEL", "c1", "", "eth0", "" };
 static const struct cni_env add = { "ADD", "c1", "/nonexistent", "eth0", "" };
+static const struct cni_env check = { "CHECK", "c1", "/nonexistent", "eth0", "" };
+static const struct cni_env gc = { .command = "GC" };
 
 #define CONF(VERSION, MORE)                                                                                  \
 	"{\"cniVersion\":\"" VERSION                                                                         \
@@ -76,8 +78,7 @@ END_TEST
 
 START_TEST(test_command_since)
 {
-	static const struct cni_env check = { "CHECK", "c1", "/nonexistent", "eth0", "" };
-	static const struct cni_env gc = { .command = "GC" }, status = { .command = "STATUS" };
+	static const struct cni_env status = { .command = "STATUS" };
 	char conf[256];
 
 	for (size_t i = 0; i < N_VERSIONS; i++) {
@@ -155,13 +156,14 @@ END_TEST
 
 /* ---- configuration ---- */
 
+/* What an attachment is registered with concerns ADD alone. */
 START_TEST(test_config_wrong)
 {
 	static const struct {
 		const char *more; /* of the configuration */
 		int code;
 		const char *words;
-	} cases[] = {
+	} only_add[] = {
 		{ ",\"devices\":\"sim0\"", 7, "devices" },
 		{ ",\"devices\":[]", 7, "devices" },
 		{ ",\"devices\":[\"sim0\",1]", 7, "devices" },
@@ -178,29 +180,6 @@ START_TEST(test_config_wrong)
 		{ ",\"limits\":{\"drainDeadline\":\"2 s\"}", 7, "limits.drainDeadline" },
 		{ ",\"limits\":{\"drainDeadline\":\"99999999999999999999s\"}", 7, "limits.drainDeadline" },
 		{ ",\"limits\":{\"bond\":4}", 2, "limits.bond: 4" },
-		{ ",\"timeout\":5", 7, "timeout" },
-		{ ",\"timeout\":\"1ms\"", 7, "timeout" },
-		{ ",\"delTimeout\":\"fast\"", 7, "delTimeout" },
-		{ ",\"delTimeout\":\"11min\"", 7, "delTimeout" },
-		{ ",\"strictDel\":1", 7, "strictDel" },
-		{ ",\"strictDel\":\"true\"", 7, "strictDel" },
-		{ ",\"stateDir\":\"state\"", 7, "stateDir" },
-		{ ",\"stateDir\":[]", 7, "stateDir" },
-		{ ",\"adminSocket\":\"admin.sock\"", 7, "adminSocket" },
-		{ ",\"adminSocket\":{}", 7, "adminSocket" },
-		{ ",\"type\":7", 7, "type" },
-		{ ",\"name\":7", 7, "name" },
-		{ ",\"name\":\"\"", 7, "name" },
-		{ ",\"name\":\"a b\"", 7, "name" },
-		{ ",\"name\":\"-a\"", 7, "name" },
-		{ ",\"name\":null", 7, "name" },
-	};
-	static const struct {
-		const char *more;
-		int code;
-		const char *words;
-	} only_add[] = {
-		{ ",\"prevResult\":[]", 7, "prevResult" },
 		{ ",\"runtimeConfig\":[]", 7, "runtimeConfig" },
 		{ ",\"runtimeConfig\":{\"sva\":1}", 7, "runtimeConfig.sva" },
 		{ ",\"runtimeConfig\":{\"sva\":{\"device\":[]}}", 2, "runtimeConfig.sva.device: []" },
@@ -210,21 +189,96 @@ START_TEST(test_config_wrong)
 	};
 	char conf[512];
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		(void)snprintf(conf, sizeof(conf), "{\"cniVersion\":\"1.0.0\",\"name\":\"net\"%s}",
-			       cases[i].more);
-		cni_bad(&del, conf, "1.0.0", cases[i].code, cases[i].words);
-		cni_bad(&add, conf, "1.0.0", cases[i].code, cases[i].words);
-	}
 	for (size_t i = 0; i < sizeof(only_add) / sizeof(only_add[0]); i++) {
-		(void)snprintf(conf, sizeof(conf),
-			       "{\"cniVersion\":\"1.0.0\",\"name\":\"net\",\"adminSocket\":\"/nonexistent/"
-			       "admin.sock\"%s}",
-			       only_add[i].more);
-		cni_bad(&add, conf, "1.0.0", only_add[i].code, only_add[i].words);
+		(void)snprintf(conf, sizeof(conf), CONF("1.1.0", "%s"), only_add[i].more);
+		cni_bad(&add, conf, "1.1.0", only_add[i].code, only_add[i].words);
+		cni_bad(&check, conf, "1.1.0", 4, "CNI_NETNS");
+		cni_bad(&gc, conf, "1.1.0", 11, "is it running");
 		ck_assert_ptr_null(cni_good(&del, conf));
 	}
+	cni_bad(&add, CONF("1.1.0", ",\"prevResult\":[]"), "1.1.0", 7, "prevResult");
+	ck_assert_ptr_null(cni_good(&del, CONF("1.1.0", ",\"prevResult\":[]")));
+}
+END_TEST
+
+/* What DEL does without; GC, which comes this far, says that there is no svad. */
+START_TEST(test_config_forgiven)
+{
+	static const struct {
+		const char *more, *words;
+	} cases[] = {
+		{ ",\"timeout\":5", "timeout" },
+		{ ",\"timeout\":\"1ms\"", "timeout" },
+		{ ",\"delTimeout\":\"fast\"", "delTimeout" },
+		{ ",\"delTimeout\":\"11min\"", "delTimeout" },
+		{ ",\"strictDel\":1", "strictDel" },
+		{ ",\"strictDel\":\"true\"", "strictDel" },
+		{ ",\"stateDir\":\"state\"", "stateDir" },
+		{ ",\"stateDir\":[]", "stateDir" },
+		{ ",\"adminSocket\":\"admin.sock\"", "adminSocket" },
+		{ ",\"adminSocket\":{}", "adminSocket" },
+		{ ",\"type\":7", "type" },
+	};
+	char conf[512];
+
+	setenv("SVAD_ADMIN_SOCKET", "/nonexistent/admin.sock", 1);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		(void)snprintf(conf, sizeof(conf), "{\"cniVersion\":\"1.1.0\",\"name\":\"net\"%s}",
+			       cases[i].more);
+		cni_bad(&add, conf, "1.1.0", 7, cases[i].words);
+		cni_bad(&check, conf, "1.1.0", 7, cases[i].words);
+		ck_assert_ptr_null(cni_good(&del, conf));
+		cni_logged(cases[i].words);
+		cni_logged("the default is taken");
+		cni_bad(&gc, conf, "1.1.0", 11, "is it running");
+		cni_logged(cases[i].words);
+	}
+	/* The default, and not what is wrong: with this strictDel it would fail. */
+	ck_assert_ptr_null(cni_good(&del, CONF("1.1.0", ",\"strictDel\":\"true\"")));
+	cni_bad(&del, CONF("1.1.0", ",\"delTimeout\":1,\"strictDel\":true"), "1.1.0", 11, "strictDel is set");
+	/* What is valid is never guessed. */
+	cni_bad(&gc, CONF("1.1.0", ",\"cni.dev/valid-attachments\":{}"), "1.1.0", 7, "valid-attachments");
+	unsetenv("SVAD_ADMIN_SOCKET");
+}
+END_TEST
+
+/* Without a name there is no attachment. */
+START_TEST(test_config_name)
+{
+	static const char *const names[] = {
+		"7", "\"\"", "\"a b\"", "\"-a\"", "null",
+	};
+	char conf[512];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		(void)snprintf(conf, sizeof(conf), "{\"cniVersion\":\"1.1.0\",\"name\":%s}", names[i]);
+		cni_bad(&add, conf, "1.1.0", 7, "name");
+		cni_bad(&del, conf, "1.1.0", 7, "name");
+		cni_bad(&gc, conf, "1.1.0", 7, "name");
+	}
 	cni_bad(&del, "{\"cniVersion\":\"1.0.0\",\"plugins\":[]}", "1.0.0", 7, "not the list");
+}
+END_TEST
+
+/* As many globs, and each as long, as svad takes. */
+START_TEST(test_config_globs)
+{
+	char glob[80], list[8192], conf[9000];
+
+	for (unsigned n = 64; n <= 65; n++) {
+		list[0] = '\0';
+		for (unsigned i = 0; i < n; i++)
+			(void)snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s\"a%u*\"",
+				       i ? "," : "", i);
+		(void)snprintf(conf, sizeof(conf), CONF("1.0.0", ",\"devices\":[%s]"), list);
+		cni_bad(&add, conf, "1.0.0", n == 64 ? 4 : 7, n == 64 ? "CNI_NETNS" : "1 to 64 device names");
+	}
+	for (unsigned n = 63; n <= 64; n++) {
+		memset(glob, 'a', n);
+		glob[n] = '\0';
+		(void)snprintf(conf, sizeof(conf), CONF("1.0.0", ",\"devices\":[\"%s\"]"), glob);
+		cni_bad(&add, conf, "1.0.0", n == 63 ? 4 : 7, n == 63 ? "CNI_NETNS" : "1 to 63 bytes");
+	}
 }
 END_TEST
 
@@ -437,11 +491,19 @@ static Suite *cni_suite(void)
 		const char *name;
 		const TTest *test;
 	} cases[] = {
-		{ "version", test_version },	   { "version", test_version_incompatible },
-		{ "version", test_command_since }, { "environment", test_environment },
-		{ "config", test_config_wrong },   { "config", test_config_tolerated },
-		{ "stdin", test_stdin },	   { "stdin", test_io },
-		{ "stdin", test_stdin_open },	   { "anything", test_anything },
+		{ "version", test_version },
+		{ "version", test_version_incompatible },
+		{ "version", test_command_since },
+		{ "environment", test_environment },
+		{ "config", test_config_wrong },
+		{ "config", test_config_forgiven },
+		{ "config", test_config_name },
+		{ "config", test_config_globs },
+		{ "config", test_config_tolerated },
+		{ "stdin", test_stdin },
+		{ "stdin", test_io },
+		{ "stdin", test_stdin_open },
+		{ "anything", test_anything },
 	};
 	Suite *s = suite_create("cni");
 	TCase *tc = NULL;
