@@ -144,7 +144,10 @@ static int judge(struct plugin *p, const struct seen *seen, const struct sva_net
 int command_check(struct plugin *p)
 {
 	const struct sva_attachment attachment = { p->network, p->container_id, p->ifname };
-	const struct sva_container_filter filter = { .size = sizeof(filter), .attachment = &attachment };
+	/* With those that svad remembers: that it was removed is more to say than that it is unknown. */
+	const struct sva_container_filter filter = { .size = sizeof(filter),
+						     .removed = 1,
+						     .attachment = &attachment };
 	uint64_t until = plugin_now_ms() + (uint64_t)p->timeout_ms, now;
 	struct seen seen = { .found = false };
 	struct sva_admin *admin = NULL;
@@ -159,7 +162,7 @@ int command_check(struct plugin *p)
 	now = plugin_now_ms();
 	(void)sva_admin_set_timeout(admin, now < until ? (int)(until - now) : 1);
 	r = sva_admin_list(admin, &filter, see, &seen);
-	if (r < 0)
+	if (r < 0 && r != -ENOENT) /* not found, and nothing was seen */
 		r = plugin_fail_svad(p, admin, r, "the container cannot be checked");
 	else
 		r = judge(p, &seen, &netns);

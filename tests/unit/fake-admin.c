@@ -274,8 +274,12 @@ static void on_remove(struct fake_admin *f, int fd, const Svad__V1__RemoveContai
 static bool wanted(const struct admin_attachment *a, const Svad__V1__ListContainers *from)
 {
 	const Svad__V1__Attachment *exactly = from->attachment;
+	bool removed = a->state == SVAD__V1__CONTAINER_STATE__CONTAINER_REMOVED;
+	bool removing = a->state == SVAD__V1__CONTAINER_STATE__CONTAINER_REMOVING;
 
-	if (!a->used || (*from->network && strcmp(a->network, from->network) != 0))
+	/* By its attachment one that is being removed is found only with those that were. */
+	if (!a->used || ((removed || (exactly && removing)) && !from->removed) ||
+	    (*from->network && strcmp(a->network, from->network) != 0))
 		return false;
 	if (*from->only && strncmp(a->container_id, from->only, strlen(from->only)) != 0)
 		return false;
@@ -325,7 +329,10 @@ static void on_list(struct fake_admin *f, int fd, const Svad__V1__ListContainers
 	body.containers = cs;
 	msg->body_case = SVAD__V1__REPLY__BODY_LIST_CONTAINERS;
 	msg->list_containers = &body;
-	answer(fd, msg, how);
+	if (from->attachment && body.n_containers == 0)
+		refuse(fd, msg->id, SVAD_NOT_FOUND, false);
+	else
+		answer(fd, msg, how);
 	pthread_mutex_unlock(&f->lock);
 }
 

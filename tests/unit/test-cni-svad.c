@@ -337,6 +337,10 @@ START_TEST(test_check)
 	cni_bad(&check, conf("1.0.0", ""), "1.0.0", 103, "is removing");
 	fake_admin_set(&fake, "c1", SVAD__V1__CONTAINER_STATE__CONTAINER_REMOVED, 0);
 	cni_bad(&check, conf("1.0.0", ""), "1.0.0", 103, "has removed");
+	atomic_store(&fake.status, SVAD_PERMISSION_DENIED);
+	atomic_store(&fake.list, ADMIN_STATUS);
+	cni_bad(&check, conf("1.0.0", ""), "1.0.0", 100, "svad refuses");
+	atomic_store(&fake.list, ADMIN_GOOD);
 	fake_admin_set(&fake, "c1", SVAD__V1__CONTAINER_STATE__CONTAINER_ACTIVE, 0);
 
 	pid = cni_netns(other); /* the names are the same, the container is another */

@@ -566,6 +566,13 @@ START_TEST(test_list)
 	ck_assert_int_eq(sva_admin_list(admin, &filter, count_container, &n), 100);
 	filter = (struct sva_container_filter){ .size = sizeof(filter), .attachment = &exactly };
 	ck_assert_int_eq(sva_admin_list(admin, &filter, count_container, &n), 1);
+	fake_admin_set(&fake, "x", SVAD__V1__CONTAINER_STATE__CONTAINER_REMOVED, 0);
+	ck_words(admin, sva_admin_list(admin, &filter, count_container, &n), -ENOENT, "the fake refuses");
+	filter.removed = 1;
+	ck_assert_int_eq(sva_admin_list(admin, &filter, count_container, &n), 1);
+	exactly.ifname = "eth1";
+	ck_assert_int_eq(sva_admin_list(admin, &filter, count_container, &n), -ENOENT);
+	fake_admin_set(&fake, "x", SVAD__V1__CONTAINER_STATE__CONTAINER_ACTIVE, 0);
 	n = 0;
 	ck_assert_int_eq(sva_admin_list(admin, NULL, stop_at_2, &n), -ECANCELED);
 	ck_assert_uint_eq(n, 2);

@@ -157,7 +157,7 @@ struct sva_container_filter {
 	uint32_t removed;		 /* 1: those too that svad remembers */
 	const char *only;		 /* a container's id, or the beginning of exactly one's (else -ENOENT, -EBUSY) */
 	const char *network;		 /* those with an attachment to it */
-	const struct sva_attachment *attachment; /* exactly this one */
+	const struct sva_attachment *attachment; /* exactly this one; none of its name: -ENOENT */
 };
 
 /* Lives for the call only; must not call on this connection. 0 goes on; anything else ends the list and is returned. */

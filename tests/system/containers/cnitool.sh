@@ -105,6 +105,7 @@ check_states() {
 	must cni "$1" check "$net" n
 	must ctl container remove "$(id_in n)"
 	must_not cni "$1" check "$net" n
+	must matches "$said" 'svad has removed this container'
 	must cni "$1" del "$net" n
 }
 

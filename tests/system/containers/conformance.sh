@@ -140,6 +140,10 @@ errors() {
 	must_not plugin ADD "${simple/\}/, \"devices\": 7 \}}"
 	code_is 7
 	must matches "$said" 'devices'
+	# which must not keep anything from ending
+	must plugin DEL "${simple/\}/, \"devices\": 7 \}}"
+	must_not plugin CHECK "$simple"
+	code_is 103
 	must containers_are 0
 }
 
@@ -157,6 +161,8 @@ try_again() {
 	must plugin DEL "$simple" CNI_NETNS=
 	must svad_launch
 	eventually containers_are 0
+	must_not plugin CHECK "$simple"
+	code_is 103
 }
 
 host_namespace() {
