@@ -597,8 +597,12 @@ void container_join(struct container *c, struct client *client)
 				container_bond_added(c, bond);
 		}
 	}
-	if (c->state != SVAD__V1__CONTAINER_STATE__CONTAINER_ACTIVE)
+	if (c->state != SVAD__V1__CONTAINER_STATE__CONTAINER_ACTIVE) {
+		container_ref(c);
 		client_end(client, SVAB_CAUSE_CONTAINER_GONE);
+		removal_check(c); /* what is quarantined is all that is known of it */
+		container_put(c);
+	}
 }
 
 void container_leave(struct client *client)

@@ -335,5 +335,6 @@ int record_restore(struct broker *broker, char *line)
 		return err;
 	}
 	container_changed(c);
+	container_maybe_forget(c); /* one that was removed, and is dead */
 	return 0;
 }

@@ -175,7 +175,9 @@ void container_bond_added(struct container *c, struct bond *bond)
 			timeline_client(c, SVAD__V1__TIMELINE_KIND__TIMELINE_FIRST_BIND, bond->client,
 					bond->pid, bond->device->info.name);
 		c->bound_once = true;
-	} else if (c->removal.active) {
+	} else {
+		/* Also of one that was found removed when svad was started: who asks for that waits for these. */
+		c->removal.active = true;
 		removal_count(c, bond);
 	}
 }

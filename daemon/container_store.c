@@ -390,18 +390,25 @@ void store_note(struct broker *broker, int64_t realtime, char *text)
 	struct store *s = broker->registry.store;
 	struct attachment_key key;
 	struct attachment *a;
-	char *parts[4], *at = text;
+	char *parts[4] = { NULL }, *at = text;
 	struct container *c;
+	bool whole = true;
 
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 4 && whole; i++) {
 		parts[i] = at;
 		at = strchr(at, '\n');
-		if (!at)
-			return;
-		*at++ = '\0';
+		whole = at != NULL;
+		if (at)
+			*at++ = '\0';
 	}
 	if (strlen(parts[0]) >= sizeof(s->note_names[0]))
 		return;
+	if (!whole) {
+		log_warning("The note %s of a removal is none: a network, a container id and an ifname, a line each; "
+			    "it is deleted",
+			    parts[0]);
+		goto done;
+	}
 	key = (struct attachment_key){ .network = parts[1], .container_id = parts[2], .ifname = parts[3] };
 	a = attachment_find(broker, &key, false);
 	/* One that was registered since is another story. */
@@ -410,6 +417,7 @@ void store_note(struct broker *broker, int64_t realtime, char *text)
 		container_remove(c, a, SVAB_CAUSE_CONTAINER_GONE, "cni, while svad was down");
 		container_put(c);
 	}
+done:
 	if (s->n_notes == s->room_notes) {
 		size_t room = s->room_notes ? s->room_notes * 2 : 8;
 		char(*names)[65] = realloc(s->note_names, room * sizeof(*names));

@@ -196,6 +196,9 @@ static bool is_wrong_socket(struct client *client, struct container **ret_other)
 		other = container_by_cookie(broker, client->process_cookie);
 	else
 		other = container_by_netns(broker, client->process_dev, client->process_inode);
+	/* An inode is given away again: of one that is no more it proves nothing. */
+	if (other && !client->process_cookie && other->state != SVAD__V1__CONTAINER_STATE__CONTAINER_ACTIVE)
+		other = NULL;
 	*ret_other = other;
 	if (client->container)
 		return !agrees(client, client->container);
@@ -350,6 +353,7 @@ void identify_tick(struct broker *broker, uint64_t now)
 
 int identify_connected(struct client *client)
 {
+	stranger(client); /* its container may be registered before it is told */
 	return begin(client, false);
 }
 
@@ -376,7 +380,8 @@ void identify_registered(struct container *container)
 	list_for_each_safe(pos, tmp, &broker->strangers) {
 		struct client *client = container_of(pos, struct client, stranger_link);
 
-		if (client->gone || client->identification)
+		/* Who is being told has its socket's cookie; without one, the answer looks for its container. */
+		if (client->gone || (client->identification && !client->netns_cookie))
 			continue;
 		if (!client->netns_cookie && !client->netns_known) {
 			list_remove(&client->stranger_link);

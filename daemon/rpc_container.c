@@ -249,6 +249,7 @@ struct part {
 	struct list link; /* container->removal_ops; alone: done */
 	struct remove_op *remove;
 	struct container *container; /* a reference */
+	bool whole; /* its last attachment went: it has ended, whoever may have registered it anew since */
 };
 
 struct remove_op {
@@ -306,7 +307,7 @@ static void remove_fill(const struct remove_op *r, Svad__V1__RemoveContainerRepl
 	for (size_t i = 0; i < r->n_parts; i++) {
 		const struct removal *m = &r->parts[i].container->removal;
 
-		if (r->parts[i].container->state == SVAD__V1__CONTAINER_STATE__CONTAINER_ACTIVE)
+		if (!r->parts[i].whole)
 			continue; /* other attachments are left of it, and it goes on */
 		body->ended += m->ended;
 		body->clean += m->clean;
@@ -450,8 +451,11 @@ static int remove_find(struct remove_op *r, const Svad__V1__Attachment *ask, str
 	if (err || r->n_parts)
 		return err;
 	err = find_by_id(r, ask->container_id, false);
-	while (r->n_parts > 1)
-		container_put(r->parts[--r->n_parts].container);
+	/* The latest, which is the last. */
+	for (; r->n_parts > 1; r->n_parts--) {
+		container_put(r->parts[0].container);
+		memmove(r->parts, r->parts + 1, (r->n_parts - 1) * sizeof(r->parts[0]));
+	}
 	return err;
 }
 
@@ -510,7 +514,8 @@ static void remove_run(struct remove_op *r, const Svad__V1__RemoveContainer *ask
 		else
 			remove_all_of(c, ask->attachment->container_id, by);
 		r->attachments_left += count_attachments(c);
-		if (c->state != SVAD__V1__CONTAINER_STATE__CONTAINER_ACTIVE && c->removal.active) {
+		part->whole = c->state != SVAD__V1__CONTAINER_STATE__CONTAINER_ACTIVE;
+		if (part->whole && c->removal.active) {
 			list_append(&c->removal_ops, &part->link);
 			r->waiting++;
 		}

@@ -103,7 +103,8 @@ struct supervisor {
 	} reload;
 	struct probe probe;
 	struct {
-		struct timespec notes_seen; /* mtime of the directory when its notes were handed over */
+		struct timespec notes_seen; /* mtime of the directory when its notes were handed over; 0: not all were */
+		unsigned notes_out; /* handed over, and the broker has not said yet that it is done with them */
 	} store;
 	struct scan scan;
 };

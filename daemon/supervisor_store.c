@@ -23,7 +23,7 @@
 #define NOTES "removed"
 #define NOTE_NAME_LEN 64u
 #define NOTE_MAX 1024u
-#define NOTES_MAX 65536u /* in one look */
+#define NOTES_MAX 32u /* handed over at a time: a broker that does not read yet has room for them, and for what it must be told */
 #define DAMAGED_MAX 16u	 /* files kept; the last one is written over */
 #define STORE_MAX (64u << 20)
 
@@ -179,11 +179,14 @@ static bool hand_over_note(struct supervisor *s, int dir, const char *name)
 	memcpy(text, name, NOTE_NAME_LEN);
 	text[NOTE_NAME_LEN] = '\n';
 	when = (int64_t)st.st_mtim.tv_sec * (int64_t)NS_PER_S + st.st_mtim.tv_nsec;
-	return chan_send(s->child[CHILD_BROKER].fd, CHAN_NOTE, (uint64_t)when, text,
-			 (uint32_t)(NOTE_NAME_LEN + 1 + (size_t)n), NULL, 0) == 0;
+	if (chan_send(s->child[CHILD_BROKER].fd, CHAN_NOTE, (uint64_t)when, text,
+		      (uint32_t)(NOTE_NAME_LEN + 1 + (size_t)n), NULL, 0) < 0)
+		return false;
+	s->store.notes_out++;
+	return true;
 }
 
-/* Every note that is there. What the channel has no room for is left for the next look. */
+/* The notes that are there; what is too much at a time is left for the next look, once these are done. */
 static void hand_over_notes(struct supervisor *s, int state)
 {
 	int fd = openat(state, NOTES, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -199,9 +202,9 @@ static void hand_over_notes(struct supervisor *s, int state)
 	}
 	if (fstat(fd, &st) < 0)
 		memset(&st, 0, sizeof(st));
-	for (unsigned n = 0; all && n < NOTES_MAX && (e = readdir(dir)); n++)
+	while (all && (e = readdir(dir)))
 		if (note_name(e->d_name))
-			all = hand_over_note(s, fd, e->d_name);
+			all = s->store.notes_out < NOTES_MAX && hand_over_note(s, fd, e->d_name);
 	s->store.notes_seen = all ? st.st_mtim : (struct timespec){ 0 };
 	closedir(dir);
 }
@@ -213,6 +216,7 @@ int store_hand_over(struct supervisor *s)
 	int dir = open_dir(s), fd = -1, r;
 	char boot[64];
 
+	s->store.notes_out = 0;
 	boot_id(boot, sizeof(boot));
 	if (dir < 0)
 		log_write(LOG_ERR, SVAD_MSG_STORE,
@@ -238,7 +242,7 @@ void store_tick(struct supervisor *s)
 	struct stat st;
 	char path[4096];
 
-	if (s->phase != PHASE_RUN || !s->child[CHILD_BROKER].ready)
+	if (s->phase != PHASE_RUN || !s->child[CHILD_BROKER].ready || s->store.notes_out)
 		return;
 	if ((size_t)snprintf(path, sizeof(path), "%s/" NOTES, s->config->containers_state_dir) >=
 		    sizeof(path) ||
@@ -262,4 +266,6 @@ void store_note_done(struct supervisor *s, const char *name)
 						 s->config->containers_state_dir, name) >= sizeof(path))
 		return;
 	unlink(path);
+	if (s->store.notes_out)
+		s->store.notes_out--;
 }

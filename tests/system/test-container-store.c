@@ -479,6 +479,45 @@ START_TEST(test_old_note)
 }
 END_TEST
 
+static bool no_note_left(void)
+{
+	DIR *dir = opendir(state("removed"));
+	const struct dirent *e;
+	bool none = true;
+
+	MUST(dir != NULL);
+	while ((e = readdir(dir)))
+		none = none && e->d_name[0] == '.';
+	closedir(dir);
+	return none;
+}
+
+/* More of them than the channel to a broker that is only just starting has room for, and one that is no note. */
+START_TEST(test_many_notes)
+{
+	uint64_t end;
+	char name[80];
+
+	box_need();
+	sys_start(QUIET);
+	svad_stopped();
+	for (unsigned i = 0; i < 1000; i++) {
+		snprintf(name, sizeof(name), "%064x", i);
+		note(name, i % 2 ? "never-heard-of" : "x\n");
+	}
+	snprintf(name, sizeof(name), "%s/%064x", "removed", 7u);
+	file_write(state(name), "nonsense", 8);
+	svad_again(QUIET);
+	end = sys_now_ns() + (uint64_t)sys_ms(120000) * 1000000u;
+	while (!no_note_left()) {
+		MUST(sys_now_ns() < end);
+		poll(NULL, 0, 20);
+	}
+	ck_assert_uint_eq(sys_counter("svad_broker_restarts_total"), 0);
+	sys_stop();
+}
+END_TEST
+
 static Suite *store_suite(void)
 {
 	Suite *s = suite_create("container-store");
@@ -489,6 +528,7 @@ static Suite *store_suite(void)
 	sys_test(s, "cannot-write", test_cannot_write);
 	sys_test(s, "undone", test_undone);
 	sys_test(s, "notes", test_notes);
+	sys_test(s, "many-notes", test_many_notes);
 	sys_test(s, "old-note", test_old_note);
 	return s;
 }

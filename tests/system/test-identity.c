@@ -173,13 +173,23 @@ END_TEST
 /* The supervisor does not answer: whoever must be asked for waits, for a while; nobody else does. */
 START_TEST(test_silent_supervisor)
 {
-	struct box a;
-	struct child child;
+	struct box a, b;
+	struct child child, early;
 	const char *why;
 	struct raw raw;
 
 	box_need();
 	sys_start_lacking("supervisor", QUIET);
+	/* Who connects before its container is registered, and has not been told yet, is the container's. */
+	box_start(&b);
+	struct where before = { b.path, b.path, "svad.sock" };
+	sys_child(&early, elsewhere, &before);
+	sys_await_counter("svad_clients", 1);
+	ct_registered(&b, "beta");
+	ck_assert_uint_eq(ct_find("beta", false)->clients, 1);
+	ck_assert_ptr_nonnull(sys_expect(&early, "code "));
+	sys_end(&early);
+	box_kill(&b);
 	box_start(&a);
 	ct_registered(&a, "alpha");
 	struct where w = { a.path, a.path, "svad.sock" };
