@@ -112,6 +112,24 @@ int container_get(const struct ctl *ctl, struct rpc *rpc, const char *id, bool t
 	return r;
 }
 
+int container_get_whole(const struct ctl *ctl, struct rpc *rpc, const char *id, Svad__V1__Container **ret)
+{
+	int r = container_get(ctl, rpc, id, false, ret);
+	bool whole = false;
+
+	if (r)
+		return r;
+	for (size_t i = 0; i < (*ret)->n_attachments; i++)
+		whole |= !strcmp((*ret)->attachments[i]->container_id, id);
+	if (whole || !strcmp((*ret)->name, id))
+		return CTL_OK;
+	ctl_error("%s is only the beginning of container %s: to end it, write its id in full", id,
+		  (*ret)->name);
+	container_free(*ret);
+	*ret = NULL;
+	return CTL_FAILED;
+}
+
 /* ---- arguments ---- */
 
 char *container_runtime_path(const struct ctl *ctl, const char *name, char *buf, size_t size)

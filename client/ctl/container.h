@@ -7,6 +7,8 @@
 /* The container of that id, or of which this is the beginning; one that is removed only when there is no other. timeline: with it.
  * CTL_OK and a copy of one's own (container_free()); else it has been complained about. */
 int container_get(const struct ctl *ctl, struct rpc *rpc, const char *id, bool timeline, Svad__V1__Container **ret);
+/* The same for those that end it: the beginning of its id will not do. After build-7 has ended, it would mean build-70. */
+int container_get_whole(const struct ctl *ctl, struct rpc *rpc, const char *id, Svad__V1__Container **ret);
 void container_free(Svad__V1__Container *container); /* NULL is fine */
 
 /* Where something of svad's is: --socket's, the environment's or the configuration's runtime directory, and name in it. Returns buf. */

@@ -20,6 +20,7 @@
 /* All that several requests for one container came to. */
 struct sum {
 	bool known;
+	bool failed; /* svad has complained, beside the result */
 	uint32_t ended, clean, quarantined, pending, attachments_left;
 	uint64_t slowest_ns;
 	json_t *json; /* of the bonds, or a table */
@@ -80,6 +81,8 @@ static int ask(const struct ctl *ctl, struct rpc *rpc, Svad__V1__Attachment *att
 	if (r && !(reply && reply->body_case == SVAD__V1__REPLY__BODY_REMOVE_CONTAINER))
 		return r;
 	add(s, reply->remove_container);
+	/* What has ended has; but that it is removed may not outlast svad, which the complaint says. */
+	s->failed |= r && !(reply->status->code == SVAD_DEADLINE_EXCEEDED && reply->remove_container->pending);
 	return CTL_OK;
 }
 
@@ -145,7 +148,9 @@ static int result(const struct ctl *ctl, const struct sum *s, const char *what, 
 {
 	int r = ctl->json ? print_json(s, what, before) : print_text(s, what, before);
 
-	return r ? r : s->quarantined || s->pending ? CTL_REMAINS : CTL_OK;
+	if (r || s->failed)
+		return r ? r : CTL_FAILED;
+	return s->quarantined || s->pending ? CTL_REMAINS : CTL_OK;
 }
 
 /* By its id: all of its attachments, whatever container ids they are registered with. */
@@ -161,7 +166,7 @@ static int remove_whole(const struct ctl *ctl, const char *id)
 	r = rpc_open(ctl, &rpc);
 	if (r)
 		return r;
-	r = container_get(ctl, rpc, id, false, &c);
+	r = container_get_whole(ctl, rpc, id, &c);
 	if (!r)
 		r = sum_new(ctl, &s);
 	before = c && c->state == SVAD__V1__CONTAINER_STATE__CONTAINER_REMOVED;
@@ -276,7 +281,9 @@ static int remove_oci(struct ctl *ctl, const char *network, const char *state_di
 		r = sum_new(ctl, &s);
 	if (!r)
 		r = ask(ctl, rpc, &a, by, &s);
-	if (!r)
+	if (!r && !s.known && !ctl->json)
+		printf("%s: svad knows no such container, nothing to remove\n", state.id);
+	else if (!r)
 		result(ctl, &s, state.id, false);
 	if (r == CTL_UNREACHABLE) {
 		if (!state_dir)

@@ -227,6 +227,9 @@ int cmd_container_register(struct ctl *ctl, int argc, char **argv)
 		return ctl_usage(ctl, "--pid: \"%s\" is no process id", pid);
 	if (network && !oci_valid_id(network))
 		return ctl_usage(ctl, "--network: \"%s\" is no name of a network", network);
+	if (ifname && oci)
+		return ctl_usage(ctl, "--ifname does not go with --oci: remove --oci, which ends what this "
+				      "registers, names none");
 	if (ifname && (strlen(ifname) > 15 || strchr(ifname, '/')))
 		return ctl_usage(ctl, "--ifname: \"%s\" is no name of an interface", ifname);
 	if (limits && !container_limits(limits, &g.limits, why, sizeof(why)))

@@ -272,7 +272,7 @@ int cmd_drain(struct ctl *ctl, int argc, char **argv)
 		return r;
 	d.live = term_is_tty() && !ctl->json;
 	if (container) {
-		r = container_get(ctl, rpc, container, false, &target);
+		r = container_get_whole(ctl, rpc, container, &target);
 		if (r) {
 			rpc_close(rpc);
 			return r;

@@ -40,6 +40,7 @@ START_TEST(usage)
 		"container remove web --network oci",
 		"container remove web --state-dir /x",
 		"container remove --oci --network a/b",
+		"container register --oci --ifname eth0",
 		"container register",
 		"container register --id web",
 		"container register --id web --pid 1 --netns /proc/1/ns/net",
@@ -206,7 +207,7 @@ START_TEST(elsewhere)
 	has(text_out, "2500");
 	expect(0, "quarantine list --container worker");
 	has(text_out, "Nothing is quarantined");
-	expect(0, "drain --container web0");
+	expect(0, "drain --container " WEB);
 	has(text_out, "container " WEB ": 2 CLEAN");
 	has(text_out, "bond 7 on sim0");
 	lacks(text_out, "bond 8 on sim0"); /* another's */
@@ -258,7 +259,7 @@ START_TEST(removal)
 	json_t *j;
 
 	start(FAKE_GOOD);
-	expect(0, "container remove web0");
+	expect(0, "container remove " WEB);
 	has(text_out, "7  sim0        7  1234  CLEAN  1.2 ms  container gone");
 	has(text_out, WEB ": 2 CLEAN, 0 QUARANTINED, 0 not done; the slowest took 1.2 ms");
 	expect(0, "container remove worker");
@@ -268,7 +269,8 @@ START_TEST(removal)
 	expect(1, "container remove nobody");
 	has(text_err, "knows no container nobody");
 	expect(1, "container remove w");
-	expect(0, "container remove web0 --json");
+	expect(1, "container remove web0");
+	expect(0, "container remove " WEB " --json");
 	j = parsed();
 	ck_assert_int_eq(json_integer_value(json_object_get(j, "clean")), 2);
 	ck_assert_uint_eq(json_array_size(json_object_get(j, "bonds")), 2);
