@@ -153,6 +153,39 @@ START_TEST(test_broker_killed)
 }
 END_TEST
 
+/* Whoever asks again, after the broker was killed in the middle of a removal, waits for what still drains. */
+START_TEST(test_killed_while_removing)
+{
+	const Svad__V1__Reply *reply;
+	struct tenant t;
+	struct box box;
+	int again;
+
+	box_need();
+	sys_start(QUIET);
+	box_start(&box);
+	ct_registered(&box, "mine");
+	tenant_start(&t, &box, "sim0");
+	sys_await_counter("svad_bonds", 1);
+	sys_fault_ok("stop sim0 ignore forever");
+	reply = ct_remove("net", "mine", "eth0", 100, "cni");
+	ck_assert_uint_eq(sys_code(reply), SVAD_DEADLINE_EXCEEDED);
+	ck_assert_uint_eq(reply->remove_container->pending, 1);
+	kill_broker();
+	again = ct_remove_send("net", "mine", "eth0", 0, "cni");
+	/* It has been read once this has: its answer would be there. */
+	ck_assert_uint_eq(sys_code(ct_list("", true, false)), SVAD_OK);
+	sys_fault_ok("stop sim0 obey");
+	reply = ct_remove_receive(again);
+	ck_assert_uint_eq(sys_code(reply), SVAD_OK);
+	ck_assert_uint_eq(reply->remove_container->ended, 1);
+	ck_assert_uint_eq(reply->remove_container->clean, 1);
+	tenant_kill(&t);
+	box_kill(&box);
+	sys_stop();
+}
+END_TEST
+
 START_TEST(test_all_killed)
 {
 	Svad__V1__RegisterContainer ask = SVAD__V1__REGISTER_CONTAINER__INIT;
@@ -523,6 +556,7 @@ static Suite *store_suite(void)
 	Suite *s = suite_create("container-store");
 
 	sys_test(s, "broker-killed", test_broker_killed);
+	sys_test(s, "killed-while-removing", test_killed_while_removing);
 	sys_test(s, "all-killed", test_all_killed);
 	sys_test(s, "damaged", test_damaged);
 	sys_test(s, "cannot-write", test_cannot_write);

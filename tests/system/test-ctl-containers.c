@@ -280,11 +280,11 @@ START_TEST(removal)
 	expect(1, "container remove --attachment podman/nobody/eth0");
 	has(text_err, "svad knows no attachment podman/nobody/eth0");
 	start(FAKE_STUCK);
-	expect(4, "container remove web0");
+	expect(4, "container remove " WEB);
 	has(text_out, "1 CLEAN, 1 QUARANTINED");
 	has(text_out, "svadctl quarantine list");
 	start(FAKE_DEADLINE);
-	expect(4, "container remove web0 --timeout 1min");
+	expect(4, "container remove " WEB " --timeout 1min");
 	has(text_out, "1 not done");
 	has(text_out, "STOPPING");
 	has(text_err, "DEADLINE_EXCEEDED");
