@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -123,4 +125,30 @@ ssize_t chan_recv(int fd, struct chan_hdr *ret_hdr, void *buf, int ret_fds[CHAN_
 		ret_fds[i] = i < n_fds ? fds[i] : -1;
 	*ret_hdr = hdr;
 	return (ssize_t)hdr.len;
+}
+
+int chan_memfd(const char *name, const void *bytes, size_t len)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING), r;
+
+	if (fd < 0)
+		return -errno;
+	for (size_t at = 0; at < len;) {
+		ssize_t n = write(fd, (const char *)bytes + at, len - at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			r = n < 0 ? -errno : -EIO;
+			goto fail;
+		}
+		at += (size_t)n;
+	}
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0 &&
+	    lseek(fd, 0, SEEK_SET) == 0)
+		return fd;
+	r = -errno;
+fail:
+	close(fd);
+	return r;
 }

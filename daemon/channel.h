@@ -89,4 +89,8 @@ int chan_send(int fd, enum chan_type type, uint64_t arg, const void *payload, ui
  * -ECONNRESET on EOF; -EBADMSG on a malformed one (its fds closed). */
 ssize_t chan_recv(int fd, struct chan_hdr *ret_hdr, void *buf, int ret_fds[CHAN_MAX_FDS]);
 
+/* A sealed memfd with these bytes, at its beginning: what is sent as one can be of any length, and changes under nobody's eyes. Memory only: it
+ * does not block. name: for /proc. fd (owned by the caller, CLOEXEC) or -errno. */
+int chan_memfd(const char *name, const void *bytes, size_t len);
+
 #endif

@@ -2,11 +2,9 @@
 #include "container_store.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -85,21 +83,6 @@ static void wake(struct store *s, int error)
 
 /* ---- writing ---- */
 
-static int write_all(int fd, const char *text, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, text, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		text += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 static int compose(struct store *s, char **ret, size_t *ret_len)
 {
 	struct registry *registry = &s->broker->registry;
@@ -147,15 +130,12 @@ static int hand_over(struct store *s)
 	r = compose(s, &text, &len);
 	if (r < 0)
 		return r;
-	fd = memfd_create("svad-containers", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	r = fd < 0 ? -errno : write_all(fd, text, len);
+	fd = chan_memfd("svad-containers", text, len);
 	free(text);
-	if (r == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
-		r = -errno;
-	if (r == 0)
-		r = chan_send(s->broker->chan, CHAN_STORE, s->seq + 1, NULL, 0, &fd, 1);
-	if (fd >= 0)
-		close(fd);
+	if (fd < 0)
+		return fd;
+	r = chan_send(s->broker->chan, CHAN_STORE, s->seq + 1, NULL, 0, &fd, 1);
+	close(fd);
 	return r;
 }
 

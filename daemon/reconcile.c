@@ -2,10 +2,8 @@
 #include "reconcile.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "container.h"
@@ -129,31 +127,6 @@ static int gather_one(struct container *c, void *userdata)
 	memcpy(at + sizeof(e), c->netns_path, e.path_len);
 	r->asked[r->n_asked++] = (struct asked){ c->id, c->generation };
 	return 0;
-}
-
-/* In memory, so it does not block; sealed, so that the supervisor may map it. */
-static int sealed(const void *bytes, size_t len)
-{
-	int fd = memfd_create("svad-netns", MFD_CLOEXEC | MFD_ALLOW_SEALING), r;
-	size_t at = 0;
-
-	if (fd < 0)
-		return -errno;
-	while (at < len) {
-		ssize_t n = write(fd, (const char *)bytes + at, len - at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			goto fail;
-		at += (size_t)n;
-	}
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0)
-		return fd;
-fail:
-	r = errno ? -errno : -EIO;
-	close(fd);
-	return r;
 }
 
 /* ---- the answer ---- */
@@ -311,7 +284,7 @@ static void begin(struct reconcile *r)
 		finish(r, 0, &none);
 		return;
 	}
-	fd = sealed(g.bytes, g.len);
+	fd = chan_memfd("svad-netns", g.bytes, g.len);
 	free(g.bytes);
 	e = fd < 0 ? fd : chan_send(r->broker->chan, CHAN_NETNS_SCAN, ++r->number, NULL, 0, &fd, 1);
 	if (fd >= 0)

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* One child: started, listened to, watched, started again. */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -75,33 +73,6 @@ int child_send(struct child *c, enum chan_type type, uint64_t arg, const void *p
 	return r;
 }
 
-/* A sealed memfd: the child gets a text that nobody can change under its eyes, of any length. */
-static int text_fd(const char *text, size_t len)
-{
-	int fd = memfd_create("svad-config", MFD_CLOEXEC | MFD_ALLOW_SEALING), r;
-
-	if (fd < 0)
-		return -errno;
-	for (size_t at = 0; at < len;) {
-		ssize_t n = write(fd, text + at, len - at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			goto fail;
-		at += (size_t)n;
-	}
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
-		goto fail;
-	if (lseek(fd, 0, SEEK_SET) < 0)
-		goto fail;
-	return fd;
-fail:
-	r = errno ? -errno : -EIO;
-	close(fd);
-	return r;
-}
-
 int child_send_config(struct child *c, const struct config *config, uint32_t seq)
 {
 	char *text = config_to_text(config);
@@ -109,7 +80,7 @@ int child_send_config(struct child *c, const struct config *config, uint32_t seq
 
 	if (!text)
 		return -ENOMEM;
-	fd = text_fd(text, strlen(text));
+	fd = chan_memfd("svad-config", text, strlen(text));
 	free(text);
 	if (fd < 0)
 		return fd;

@@ -134,6 +134,24 @@ START_TEST(test_ends)
 }
 END_TEST
 
+/* Of any length, read from its beginning, and changed by nobody. */
+START_TEST(test_memfd)
+{
+	static char bytes[3 * CHAN_MAX], back[sizeof(bytes)];
+	int fd;
+
+	memset(bytes, 'x', sizeof(bytes));
+	fd = chan_memfd("test", bytes, sizeof(bytes));
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(read(fd, back, sizeof(back)), (int)sizeof(back));
+	ck_assert_int_eq(memcmp(bytes, back, sizeof(back)), 0);
+	ck_assert_int_eq(read(fd, back, 1), 0);
+	ck_assert_int_lt(pwrite(fd, "y", 1, 0), 0);
+	ck_assert_int_lt(ftruncate(fd, 0), 0);
+	close(fd);
+}
+END_TEST
+
 static Suite *channel_suite(void)
 {
 	Suite *s = suite_create("channel");
@@ -142,6 +160,7 @@ static Suite *channel_suite(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, test_round_trip);
 	tcase_add_test(tc, test_sizes);
+	tcase_add_test(tc, test_memfd);
 	tcase_add_test(tc, test_malformed);
 	tcase_add_test(tc, test_ends);
 	suite_add_tcase(s, tc);
