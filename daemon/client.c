@@ -212,6 +212,17 @@ void client_adopt(struct client *to, struct client *from)
 	client_maybe_free(from);
 }
 
+/* What cannot be told is the host's. Of a client that a listing named only its process is known. */
+static bool foreign(const struct client *client)
+{
+	uint64_t host = client->broker->host_cookie;
+
+	if (client->container || !host || MUTATED("policy-foreign-root"))
+		return false;
+	return (client->netns_cookie && client->netns_cookie != host) ||
+	       (client->process_cookie && client->process_cookie != host);
+}
+
 void client_subject(struct client *client, struct policy_subject *ret)
 {
 	if (!client->groups_known && client->conn) {
@@ -226,6 +237,7 @@ void client_subject(struct client *client, struct policy_subject *ret)
 		.groups = client->groups,
 		.n_groups = client->n_groups,
 		.daemon_uid = client->broker->info.daemon_uid,
+		.foreign = foreign(client),
 	};
 }
 

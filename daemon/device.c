@@ -224,12 +224,12 @@ static bool device_better(const struct device *a, const struct device *b, int nu
 }
 
 struct device *device_select(struct broker *broker, struct client *client, uint64_t operations,
-			     uint64_t capabilities, int numa_node, bool *ret_refused)
+			     uint64_t capabilities, int numa_node, enum policy_why *ret_why)
 {
 	struct device *best = NULL;
 	struct list *pos;
 
-	*ret_refused = false;
+	*ret_why = POLICY_ALLOWS;
 	list_for_each(pos, &broker->device_list) {
 		struct device *device = container_of(pos, struct device, link);
 		struct policy_verdict verdict;
@@ -241,7 +241,7 @@ struct device *device_select(struct broker *broker, struct client *client, uint6
 			continue;
 		client_policy(client, device, &verdict);
 		if (!verdict.allowed) {
-			*ret_refused = true;
+			*ret_why = verdict.why;
 			continue;
 		}
 		best = device;

@@ -3,6 +3,7 @@
 #define SVAD_DEVICE_H
 /* What the broker knows of a device, all of it from the backend; and the choice among several. */
 #include "broker.h"
+#include "policy.h"
 
 struct client;
 
@@ -33,10 +34,10 @@ uint32_t device_max_bonds(const struct device *device);
 uint32_t device_deadline_ms(const struct device *device);
 
 /* Among the devices that have all operations and capabilities, that policy allows and that can be bound at all: healthy before
- * degraded, then nearest to numa_node (-1: any), then least loaded for its engines, then lowest id. NULL: none; ret_refused then tells whether
- * one would have done but for policy. */
+ * degraded, then nearest to numa_node (-1: any), then least loaded for its engines, then lowest id. NULL: none; ret_why then tells why
+ * policy refused one that would have done, POLICY_ALLOWS: there is none such. */
 struct device *device_select(struct broker *broker, struct client *client, uint64_t operations, uint64_t capabilities, int numa_node,
-			     bool *ret_refused);
+			     enum policy_why *ret_why);
 
 /* Distance of two NUMA nodes as the firmware tells it (sysfs), 10 for the same, 20 where nothing is known. */
 int numa_distance(int from, int to);

@@ -52,8 +52,11 @@ void policy_check(const struct config *config, const struct policy_subject *who,
 	struct policy_verdict v = { .why = POLICY_NONE_ALLOWS };
 	uint32_t client = 0, uid = 0;
 
-	if (config->n_policies == config->n_container_policies)
-		v.allowed = who->uid == 0 || who->uid == who->daemon_uid;
+	if (config->n_policies == config->n_container_policies &&
+	    (who->uid == 0 || who->uid == who->daemon_uid)) {
+		v.allowed = !who->foreign;
+		v.why = POLICY_FOREIGN; /* unless it is allowed, see below */
+	}
 
 	for (size_t i = 0; i < config->n_policies; i++) {
 		const struct config_policy *p = &config->policies[i];

@@ -6,7 +6,8 @@
  *
  * Clients of the host: a policy applies to one whose uid or one of whose gids it names. A device is allowed when at least one applying policy
  * allows it and none denies it; the limits are the largest among those that allow it, else [limits]. With no policy for the host configured:
- * uid 0 and the daemon's own uid may use every device, nobody else any.
+ * uid 0 and the daemon's own uid may use every device, nobody else any, and these not from a network namespace that is neither svad's nor a
+ * registered container's: a container's process can make itself one, and its uid 0 may be the host's.
  *
  * Clients of containers: only policies that name containers, pods or networks. One applies when each of the three that it names has a glob
  * that matches, and, when it names uids or gids too, the client has one of these. A policy that denies decides; then a device must be one that
@@ -21,11 +22,13 @@ struct policy_subject {
 	const gid_t *groups; /* supplementary, lent */
 	size_t n_groups;
 	uid_t daemon_uid; /* the uid that started the daemon */
+	bool foreign;     /* of a network namespace that is neither svad's nor a registered container's */
 };
 
 enum policy_why {
 	POLICY_ALLOWS,
 	POLICY_NONE_ALLOWS, /* no policy that applies allows the device */
+	POLICY_FOREIGN,     /* the same; with no policy at all its uid would do, in svad's own network namespace */
 	POLICY_DENIES,      /* verdict.policy does */
 	POLICY_UNNAMED,     /* of a container: the registration names devices, and this is not among them */
 };

@@ -129,6 +129,15 @@ static const char *whom(const struct client *client, char *buf, size_t size)
 	return buf;
 }
 
+static void bind_foreign(struct conn *conn, uint64_t id)
+{
+	conn_error(conn, id, SVAD_PERMISSION_DENIED,
+		   "Without a [policy] in svad.conf devices are for svad's own network namespace, and this "
+		   "process is in another, of no registered container: register it, or add a [policy] with "
+		   "uid = %u.",
+		   (unsigned)conn->client->uid);
+}
+
 static void bind_denied(struct conn *conn, uint64_t id, const struct policy_verdict *verdict,
 			const char *device)
 {
@@ -141,6 +150,8 @@ static void bind_denied(struct conn *conn, uint64_t id, const struct policy_verd
 			   "conf of its "
 			   "CNI plugin, or to what svadctl container register is given.",
 			   who, device);
+	else if (verdict->why == POLICY_FOREIGN)
+		bind_foreign(conn, id);
 	else
 		conn_error(conn, id, SVAD_PERMISSION_DENIED,
 			   "Policy%s%s does not let %s use device '%s'; add a [policy] section%s "
@@ -155,8 +166,8 @@ static struct device *bind_choose(struct conn *conn, const Svad__V1__Request *re
 	const Svad__V1__Selector *s = bind->selector;
 	struct policy_verdict verdict;
 	struct device *device;
+	enum policy_why refused;
 	char reason[256], who[128];
-	bool refused;
 
 	if (bind->device[0]) {
 		if (s) {
@@ -189,7 +200,9 @@ static struct device *bind_choose(struct conn *conn, const Svad__V1__Request *re
 	device = device_select(conn->broker, conn->client, s ? s->operations : 0, s ? s->capabilities : 0,
 			       s && s->has_numa_node ? s->numa_node : -1, &refused);
 	if (!device) {
-		if (refused)
+		if (refused == POLICY_FOREIGN)
+			bind_foreign(conn, request->id);
+		else if (refused != POLICY_ALLOWS)
 			conn_error(conn, request->id, SVAD_PERMISSION_DENIED,
 				   "Policy does not let %s use any device that fits; add a [policy] "
 				   "section to svad.conf that does%s.",

@@ -55,8 +55,8 @@ int cmd_config_check(struct ctl *ctl, int argc, char **argv)
 		       config->n_devices == 1 ? "" : "s", config->n_policies,
 		       config->n_policies == 1 ? "y" : "ies");
 		if (!config->n_policies)
-			printf("No policy: root and svad's own user may use every device, nobody else "
-			       "any.\n");
+			printf("No policy: root and svad's own user may use every device, from svad's own "
+			       "network namespace; nobody else any.\n");
 	}
 	config_errors_clear(&errors);
 	config_free(config);

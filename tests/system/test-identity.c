@@ -13,6 +13,7 @@
 #include "netns-world.h"
 
 #define QUIET "[containers]\nreconcile = 0\n"
+#define ROOT_MAY "[policy \"root\"]\nuid = 0\ndevices = *\n" QUIET
 #define EVENTUALLY_MS 60000
 
 /* ---- a client process that connects in one netns with a socket of another -------------------------------- */
@@ -328,11 +329,18 @@ START_TEST(test_user_namespace)
 	ck_assert_uint_eq(ct_find("alpha", false)->bonds, 1);
 	sys_end(&child);
 	sys_await_counter("svad_clients", 0);
-	/* A netns of its own is of no container: it has stepped out, and is under the host's policy, which knows its uid */
+	/* A netns of its own is of no container: it has stepped out, and what root may without any policy it may not, */
+	ck_assert_uint_eq(by_user(&child, &leaves), SVAD_PERMISSION_DENIED);
+	ck_assert_uint_eq(ct_find("alpha", false)->clients, 0);
+	sys_end(&child);
+	sys_await_counter("svad_clients", 0);
+	/* but is under the host's policies, which know its uid */
+	sys_configure(&(struct sys_options){ .config = ROOT_MAY });
+	ck_assert_uint_eq(sys_code(sys_reload()), SVAD_OK);
 	ck_assert_uint_eq(by_user(&child, &leaves), SVAD_OK);
 	ck_assert_uint_eq(ct_find("alpha", false)->clients, 0);
 	/* ... unless that is forbidden, or is from now on */
-	sys_configure(&(struct sys_options){ .config = QUIET "unregistered = refuse\n" });
+	sys_configure(&(struct sys_options){ .config = ROOT_MAY "unregistered = refuse\n" });
 	ck_assert_uint_eq(sys_code(sys_reload()), SVAD_OK);
 	sys_await_counter("svad_clients", 0);
 	sys_end(&child);
@@ -354,7 +362,7 @@ START_TEST(test_registered_later)
 	struct box a;
 
 	box_need();
-	sys_start_lacking(world_lacks[_i], QUIET);
+	sys_start_lacking(world_lacks[_i], ROOT_MAY);
 	box_start(&a);
 	tenant_start(&t, &a, "sim0 sim1");
 	ck_assert_uint_eq(sys_bonds()->list_bonds->n_bonds, 2);

@@ -14,8 +14,10 @@ static const char *forbidden; /* by policy */
 /* What device.c asks of the rest of the broker. */
 void client_policy(struct client *client, const struct device *device, struct policy_verdict *ret)
 {
+	bool allowed = !forbidden || strcmp(forbidden, device->info.name) != 0;
+
 	(void)client;
-	*ret = (struct policy_verdict) { .allowed = !forbidden || strcmp(forbidden, device->info.name) != 0 };
+	*ret = (struct policy_verdict) { .allowed = allowed, .why = allowed ? POLICY_ALLOWS : POLICY_DENIES };
 }
 
 static struct device *add(const char *name, uint64_t operations, uint64_t caps, int numa_node, uint32_t engines, uint32_t holds)
@@ -39,7 +41,7 @@ static struct device *add(const char *name, uint64_t operations, uint64_t caps, 
 	return device;
 }
 
-static bool refused;
+static enum policy_why refused;
 
 static const char *best(uint64_t operations, uint64_t caps, int numa_node)
 {
@@ -66,7 +68,7 @@ static void teardown(void)
 START_TEST(test_none)
 {
 	ck_assert_str_eq(best(0, 0, -1), "none");
-	ck_assert(!refused);
+	ck_assert_int_eq(refused, POLICY_ALLOWS);
 }
 END_TEST
 
@@ -81,7 +83,7 @@ START_TEST(test_must_have_all)
 	ck_assert_str_eq(best(0, 4, -1), "c");
 	ck_assert_str_eq(best(4, 4, -1), "none"); /* each bit is somewhere, both nowhere */
 	ck_assert_str_eq(best(8, 0, -1), "none");
-	ck_assert(!refused);
+	ck_assert_int_eq(refused, POLICY_ALLOWS);
 }
 END_TEST
 
@@ -95,9 +97,9 @@ START_TEST(test_policy)
 	ck_assert_str_eq(best(1, 0, -1), "a");
 	device_find_name(&broker, "a")->info.operations = 0;
 	ck_assert_str_eq(best(1, 0, -1), "none");
-	ck_assert(refused); /* it would have done but for policy */
+	ck_assert_int_eq(refused, POLICY_DENIES); /* it would have done but for policy */
 	ck_assert_str_eq(best(2, 0, -1), "none");
-	ck_assert(!refused);
+	ck_assert_int_eq(refused, POLICY_ALLOWS);
 }
 END_TEST
 
@@ -192,7 +194,7 @@ START_TEST(test_unusable)
 	ck_assert_str_eq(best(0, 0, -1), "b");
 	b->info.state = SVAB_DEV_GONE;
 	ck_assert_str_eq(best(0, 0, -1), "none");
-	ck_assert(!refused);
+	ck_assert_int_eq(refused, POLICY_ALLOWS);
 }
 END_TEST
 

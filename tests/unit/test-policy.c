@@ -45,6 +45,36 @@ START_TEST(test_none)
 }
 END_TEST
 
+/* What root and svad's user may without a policy they may not from a network namespace of no container; with one they may all the same. */
+START_TEST(test_foreign)
+{
+	struct policy_subject who = { .uid = 0, .daemon_uid = 500, .foreign = true };
+
+	configure("[daemon]\nruntime_dir = /r\n[policy \"c\"]\ncontainer = *\ndevices = *\n");
+	policy_check(C, &who, "sim0", &v);
+	ck_assert(!v.allowed);
+	ck_assert_int_eq(v.why, POLICY_FOREIGN);
+	who.uid = 500;
+	policy_check(C, &who, "sim0", &v);
+	ck_assert(!v.allowed);
+	who.uid = 1000;
+	policy_check(C, &who, "sim0", &v);
+	ck_assert_int_eq(v.why, POLICY_NONE_ALLOWS);
+	who = (struct policy_subject){ .uid = 0, .daemon_uid = 500 };
+	policy_check(C, &who, "sim0", &v);
+	ck_assert(v.allowed);
+	ck_assert_int_eq(v.why, POLICY_ALLOWS);
+	teardown();
+
+	configure("[daemon]\nruntime_dir = /r\n[policy \"a\"]\nuid = 0\ndevices = sim0\n");
+	who.foreign = true;
+	policy_check(C, &who, "sim0", &v);
+	ck_assert(v.allowed);
+	policy_check(C, &who, "sim1", &v);
+	ck_assert_int_eq(v.why, POLICY_NONE_ALLOWS);
+}
+END_TEST
+
 START_TEST(test_who)
 {
 	gid_t groups[] = { 7, 30 };
@@ -309,6 +339,7 @@ static Suite *policy_suite(void)
 
 	tcase_add_checked_fixture(tc, NULL, teardown);
 	tcase_add_test(tc, test_none);
+	tcase_add_test(tc, test_foreign);
 	tcase_add_test(tc, test_who);
 	tcase_add_test(tc, test_combine);
 	tcase_add_test(tc, test_container_who);
