@@ -251,6 +251,18 @@ static int gone(struct rpc *rpc)
 			"its log (journalctl -u svad)");
 }
 
+/* Nothing can be sent any more, but it may have been said why: that is still to be read. */
+static int closed(struct rpc *rpc)
+{
+	const rpc_reply *reply;
+	int r;
+
+	do
+		r = rpc_receive(rpc, &reply);
+	while (r == CTL_OK);
+	return r == CTL_GO ? gone(rpc) : r;
+}
+
 int rpc_send(struct rpc *rpc, rpc_request *req, uint64_t *ret_id)
 {
 	ssize_t n;
@@ -264,7 +276,7 @@ int rpc_send(struct rpc *rpc, rpc_request *req, uint64_t *ret_id)
 	/* Blocks at most SO_SNDTIMEO. */
 	r = wire_send(rpc->fd, rpc->packet, (size_t)n, NULL, 0, 0);
 	if (r == -EPIPE || r == -ECONNRESET)
-		return gone(rpc);
+		return closed(rpc);
 	if (r == -EAGAIN)
 		return complain(rpc, CTL_UNREACHABLE, "svad at %s does not read: it hangs or is overloaded",
 				rpc->path);
@@ -282,6 +294,8 @@ int rpc_receive(struct rpc *rpc, const rpc_reply **ret_reply)
 	int r;
 
 	n = wire_recv(rpc->fd, rpc->packet, WIRE_MAX, &fds, NULL, MSG_DONTWAIT);
+	if (n == -ECONNRESET) /* closed with what we sent unread: what did it say? */
+		n = wire_recv(rpc->fd, rpc->packet, WIRE_MAX, &fds, NULL, MSG_DONTWAIT);
 	if (n == -EAGAIN)
 		return CTL_GO;
 	if (n == 0 || n == -ECONNRESET)
@@ -302,6 +316,12 @@ int rpc_receive(struct rpc *rpc, const rpc_reply **ret_reply)
 				"version?",
 				n, rpc->path);
 	rpc_clean(&reply->base);
+	/* It answers no request: it refuses who we are, or could not read the id of what we sent. */
+	if (!reply->id && reply->body_case != SVAD__V1__REPLY__BODY_EVENT) {
+		r = rpc_check(rpc, reply);
+		if (r)
+			return r;
+	}
 	*ret_reply = reply;
 	return CTL_OK;
 }

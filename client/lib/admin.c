@@ -83,6 +83,18 @@ static int broken(struct sva_admin *admin, int r)
 
 /* ---- requests and answers ---- */
 
+/* Nothing can be sent any more, but it may have been said why: that is still to be read. */
+static int closed(struct sva_admin *admin, uint64_t deadline)
+{
+	const Svad__V1__Reply *reply;
+	int r;
+
+	do
+		r = sva_admin_receive(admin, deadline, &reply);
+	while (r == 0);
+	return r;
+}
+
 int sva_admin_send(struct sva_admin *admin, Svad__V1__Request *req, bool wait, uint64_t deadline,
 		   uint64_t *ret_id)
 {
@@ -106,6 +118,8 @@ int sva_admin_send(struct sva_admin *admin, Svad__V1__Request *req, bool wait, u
 		if (r < 0)
 			return broken(admin, r);
 	}
+	if (r == -EPIPE || r == -ECONNRESET)
+		return closed(admin, deadline);
 	if (r < 0)
 		return broken(admin, r);
 	*ret_id = admin->next_id++;
@@ -125,6 +139,8 @@ int sva_admin_receive(struct sva_admin *admin, uint64_t deadline, const Svad__V1
 		if (r < 0)
 			return broken(admin, r);
 		n = wire_recv(admin->fd, admin->packet, WIRE_MAX, &fds, NULL, MSG_DONTWAIT);
+		if (n == -ECONNRESET) /* closed with what we sent unread: what did it say? */
+			n = wire_recv(admin->fd, admin->packet, WIRE_MAX, &fds, NULL, MSG_DONTWAIT);
 		if (n == -EAGAIN)
 			continue;
 		if (n == 0 || n == -ECONNRESET)
@@ -141,7 +157,11 @@ int sva_admin_receive(struct sva_admin *admin, uint64_t deadline, const Svad__V1
 			return broken(admin, r);
 		if (reply->id == 0 && reply->body_case == SVAD__V1__REPLY__BODY_EVENT)
 			continue;
-		/* With id 0: it could not even read the id of what we sent. */
+		/* It answers no request: it refuses who we are, or could not read the id of what we sent. */
+		if (reply->id == 0 && reply->status && reply->status->code != SVAD_OK) {
+			admin->broken = true;
+			return sva_admin_status_of(admin, reply);
+		}
 		if (reply->id == 0 || reply->id >= admin->next_id)
 			return broken(admin, -EPROTO);
 		*ret_reply = reply;

@@ -519,6 +519,19 @@ static void hello(int fd, Svad__V1__Reply *reply)
 	send_reply(fd, reply);
 }
 
+/* As svad does with whom it does not let in. */
+static void turn_away(int fd)
+{
+	static char text[] = "administrators are of the host";
+	Svad__V1__Status status = SVAD__V1__STATUS__INIT;
+	Svad__V1__Reply reply = SVAD__V1__REPLY__INIT;
+
+	status.code = SVAD_PERMISSION_DENIED;
+	status.message = text;
+	reply.status = &status;
+	send_reply(fd, &reply);
+}
+
 /* False: close the connection. */
 static bool answer(int fd, const Svad__V1__Request *req)
 {
@@ -631,8 +644,13 @@ static void serve(int listener)
 			if (!pfd[i].revents)
 				continue;
 			wire_arena_reset(&arena);
-			len = wire_recv(pfd[i].fd, in, sizeof(in), &fds, NULL, 0);
-			wire_fds_close(&fds);
+			len = 0;
+			if (mode == FAKE_STRANGER) {
+				turn_away(pfd[i].fd);
+			} else {
+				len = wire_recv(pfd[i].fd, in, sizeof(in), &fds, NULL, 0);
+				wire_fds_close(&fds);
+			}
 			if (len > 0 && !wire_decode_request(in, (size_t)len, &arena, &req) &&
 			    answer(pfd[i].fd, req))
 				continue;

@@ -20,6 +20,7 @@ enum fake_mode {
 	FAKE_GARBAGE,
 	FAKE_FDS,	   /* an fd with each answer */
 	FAKE_EOF_HELLO,	   /* closes instead of the Hello */
+	FAKE_STRANGER,	   /* refuses who connects, and closes, the Hello unread */
 	FAKE_EOF_CALL,	   /* closes instead of the first answer */
 	FAKE_EOF_PAGE,	   /* closes in the middle of a list */
 	FAKE_SILENT,	   /* never answers but the Hello */

@@ -454,6 +454,7 @@ START_TEST(bad_daemon)
 		      { FAKE_GARBAGE, 1, "drain --all", "malformed" },
 		      { FAKE_FDS, 1, "metrics", "file descriptors" },
 		      { FAKE_EOF_HELLO, 3, "status", "closed the connection" },
+		      { FAKE_STRANGER, 1, "status", "administrators are of the host [PERMISSION_DENIED]" },
 		      { FAKE_EOF_CALL, 3, "status", "closed the connection" },
 		      { FAKE_EOF_CALL, 3, "drain --all", "closed the connection" },
 		      { FAKE_EOF_CALL, 3, "watch", "closed the connection" },

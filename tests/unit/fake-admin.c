@@ -482,6 +482,11 @@ static void *serve(void *data)
 
 			if (!p[2 + i].revents)
 				continue;
+			if (atomic_load(&f->hello) == ADMIN_STRANGER) {
+				refuse(f->conn[i], 0, (uint32_t)atomic_load(&f->status), false);
+				hang_up(f, i);
+				continue;
+			}
 			n = wire_recv(f->conn[i], packet, sizeof(packet), &fds, NULL, MSG_DONTWAIT);
 			wire_fds_close(&fds);
 			wire_arena_reset(&arena);

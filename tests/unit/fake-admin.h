@@ -24,6 +24,7 @@ enum admin_how {
 	ADMIN_FD,	/* the right answer, and an fd */
 	ADMIN_EVENTS,	/* events first, then the right answer */
 	ADMIN_VERSION,	/* Hello only: speaks version 2 */
+	ADMIN_STRANGER, /* Hello only: refuses who connects with fake->status, and closes, the Hello unread */
 	ADMIN_PENDING,	/* Remove only: DEADLINE_EXCEEDED with 1 of 3 bonds still draining */
 	ADMIN_QUARANTINED, /* Remove only: 1 of 3 */
 	ADMIN_REVERSED, /* Remove only: answers once fake->reverse are there, the last first */

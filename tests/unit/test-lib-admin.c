@@ -142,6 +142,7 @@ START_TEST(test_connect_hello)
 		{ ADMIN_FD, -EPROTO, "makes no sense" },
 		{ ADMIN_VERSION, -EPROTONOSUPPORT, "speaks protocol 2.0" },
 		{ ADMIN_STATUS, -EPROTONOSUPPORT, "the fake refuses" },
+		{ ADMIN_STRANGER, -EPROTONOSUPPORT, "the fake refuses" },
 	};
 	struct sva_admin *admin = NULL;
 
