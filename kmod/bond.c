@@ -242,23 +242,27 @@ static void svab_bind_unreserve_locked(struct svab_bind_op *op)
 	}
 }
 
-/* Page faults must really be on: 6.12 binds without them, and the first fault is a WARN. */
+/* Page faults must really be on: Linux binds without them, and the first fault is a WARN. */
 static int svab_bond_attach(struct svab_bond *bond)
 {
 	struct device *dev = bond->device->dev;
 	struct iommu_sva *sva;
+	int r;
 
 	sva = iommu_sva_bind_device(dev, bond->mm);
-	if (IS_ERR(sva))
-		return PTR_ERR(sva) == -EOVERFLOW ? -ENOSPC : PTR_ERR(sva);
+	if (IS_ERR(sva)) {
+		r = svab_device_tried(bond->device, PTR_ERR(sva));
+		return r == -EOVERFLOW ? -ENOSPC : r;
+	}
 	/* Somebody else has bound the two: then letting go would not detach. */
 	if (refcount_read(&sva->users) != 1) {
 		iommu_sva_unbind_device(sva);
 		return -EBUSY;
 	}
-	if (!rcu_access_pointer(dev->iommu->fault_param)) {
+	r = svab_device_tried(bond->device, 0);
+	if (r) {
 		iommu_sva_unbind_device(sva);
-		return -EOPNOTSUPP;
+		return r;
 	}
 	bond->sva = sva;
 	bond->pasid = iommu_sva_get_pasid(sva);
@@ -277,10 +281,12 @@ static void svab_bond_undo(struct svab_bond *bond, bool provider)
 
 	if (provider && device->ops->stop)
 		device->ops->stop(device->dev, bond->pasid, deadline);
-	svab_flush_detach(device->flush, device->dev, bond->sva, bond->pasid, deadline, &detached);
-	/* The SMMU cannot be read, or others keep it busy: it has nothing of this bond's anyway. */
+	svab_flush_detach(device->flush, device->dev, bond->sva, bond->pasid, true, deadline,
+			  &detached);
+	/* Others keep the SMMU busy: it has nothing of this bond's anyway. */
 	while (!detached)
-		svab_flush_detach(NULL, device->dev, bond->sva, bond->pasid, deadline, &detached);
+		svab_flush_detach(NULL, device->dev, bond->sva, bond->pasid, true, deadline,
+				  &detached);
 	bond->sva = NULL;
 	if (provider)
 		device->ops->unbind(device->dev, bond->pasid);
@@ -443,8 +449,10 @@ static int svab_bind_locked(struct svab_bind_op *op)
 	}
 	if (r && reserved)
 		svab_bind_unreserve_locked(op);
-	if (reserved)
+	if (reserved) {
 		op->ctx->binds--;
+		svab_ctx_check_gone_locked(op->ctx);
+	}
 	spin_unlock_irq(&svab_lock);
 	kfree(op->hold);
 	kfree(op->grant);

@@ -67,7 +67,8 @@ static void svab_ctx_insert_locked(struct svab_ctx *ctx)
 void svab_ctx_check_gone_locked(struct svab_ctx *ctx)
 {
 	lockdep_assert_held(&svab_lock);
-	if (!ctx->ended || ctx->gone || !list_empty(&ctx->holds))
+	/* A bind that is under way may end with a bond, to be revoked as the others were. */
+	if (!ctx->ended || ctx->gone || ctx->binds || !list_empty(&ctx->holds))
 		return;
 	ctx->gone = true;
 	hash_del(&ctx->hash);

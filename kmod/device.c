@@ -80,11 +80,28 @@ static void svab_device_event(const struct svab_device *device, enum svab_event_
 }
 
 /*
+ * What an error of iommu_sva_bind_device() says about the device; NULL: nothing. The others are of
+ * who binds: no memory, no PASID left, one too wide, a signal, a reset under way.
+ */
+static const char *svab_device_verdict(int error)
+{
+	switch (error) {
+	case -EOPNOTSUPP:
+	case -ENODEV:
+	case -EINVAL:
+		return SVAB_REASON_SVA;
+	default:
+		return NULL;
+	}
+}
+
+/*
  * Binds whoever loads the driver, for a moment: no other question gets an answer that counts. A
  * device that is probed by a kernel thread has to wait for its first process.
  */
-static int svab_device_trial(struct device *dev, const char **reason)
+static int svab_device_trial(struct svab_device *device, const char **reason)
 {
+	struct device *dev = device->dev;
 	struct iommu_sva *sva;
 	int r = 0;
 
@@ -92,18 +109,48 @@ static int svab_device_trial(struct device *dev, const char **reason)
 		return 0;
 	sva = iommu_sva_bind_device(dev, current->mm);
 	if (IS_ERR(sva)) {
-		r = PTR_ERR(sva);
-		if (r == -ENOSPC || r == -ENOMEM)
-			return 0; /* says nothing about the device */
-		*reason = SVAB_REASON_SVA;
-		return r;
+		*reason = svab_device_verdict(PTR_ERR(sva));
+		return *reason ? PTR_ERR(sva) : 0;
 	}
 	if (!rcu_access_pointer(dev->iommu->fault_param)) {
 		*reason = SVAB_REASON_IOPF;
 		r = -EOPNOTSUPP;
 	}
 	iommu_sva_unbind_device(sva);
+	device->sva_works = !r;
 	return r;
+}
+
+/**
+ * svab_device_tried() - what a bind has told about the device
+ * @device: op_sem is held, so no reset is under way
+ * @error: of iommu_sva_bind_device(), 0 or a negative error
+ *
+ * Where nothing could be tried at registration the first bind tells, to all who look after it.
+ *
+ * Return: @error, or -EOPNOTSUPP: bound, but page faults are off.
+ */
+int svab_device_tried(struct svab_device *device, int error)
+{
+	const char *reason = svab_device_verdict(error);
+
+	if (!error && !rcu_access_pointer(device->dev->iommu->fault_param)) {
+		reason = SVAB_REASON_IOPF;
+		error = -EOPNOTSUPP;
+	}
+	spin_lock_irq(&svab_lock);
+	if (!error)
+		device->sva_works = true;
+	if (reason && !device->sva_works && device->state == SVAB_DEV_OK) {
+		device->state = SVAB_DEV_UNUSABLE;
+		strscpy(device->reason, reason);
+	} else {
+		reason = NULL;
+	}
+	spin_unlock_irq(&svab_lock);
+	if (reason)
+		dev_warn(device->dev, "svabroker: %s (%d)\n", reason, error);
+	return error;
 }
 
 static int svab_device_count_group(struct device *dev, void *data)
@@ -154,7 +201,7 @@ static int svab_device_iommu_init(struct svab_device *device, const char **reaso
 	if (r)
 		return r;
 	device->iommu_on = true;
-	return svab_device_trial(dev, reason);
+	return svab_device_trial(device, reason);
 }
 
 static void svab_device_iommu_exit(struct svab_device *device)

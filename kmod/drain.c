@@ -233,9 +233,11 @@ static bool svab_drain_is_late(struct svab_bond *bond)
 
 static void svab_drain_late(struct svab_bond *bond)
 {
+	s64 left = ktime_to_ns(ktime_sub(bond->deadline, ktime_get()));
+
 	/* It may have been armed anew while this waited for the lock, and jiffies may run ahead. */
-	if (!svab_drain_is_late(bond)) {
-		mod_timer(&bond->timer, jiffies + 1);
+	if (left > 0) {
+		mod_timer(&bond->timer, jiffies + nsecs_to_jiffies(left) + 1);
 	} else if (!bond->cut_asked) {
 		bond->cut_asked = true;
 		mod_timer(&bond->timer, jiffies + msecs_to_jiffies(SVAB_CUT_WAIT_MS));
@@ -346,7 +348,20 @@ static int svab_drain_stop(struct svab_bond *bond)
 	return r;
 }
 
-static int svab_drain_detach(struct svab_bond *bond)
+/*
+ * Another driver has bound the same two since: letting go would not detach, and neither "CLEAN" nor
+ * "cut" would be true. It is the device's own driver's then, under the generic provider.
+ */
+static bool svab_bond_is_shared(struct svab_bond *bond)
+{
+	if (refcount_read(&bond->sva->users) == 1)
+		return false;
+	pr_warn_ratelimited("svabroker: %s: PASID %u is bound by another driver, too: it stays attached until that lets go\n",
+			    bond->device->name, bond->pasid);
+	return true;
+}
+
+static int svab_drain_detach(struct svab_bond *bond, bool clean)
 {
 	struct svab_device *device = bond->device;
 	ktime_t deadline = svab_drain_until(bond);
@@ -354,9 +369,11 @@ static int svab_drain_detach(struct svab_bond *bond)
 	int r = 0;
 
 	mutex_lock(&bond->attach_lock);
-	if (bond->sva) {
-		r = svab_flush_detach(device->flush, device->dev, bond->sva, bond->pasid, deadline,
-				      &detached);
+	if (bond->sva && svab_bond_is_shared(bond)) {
+		r = -EBUSY;
+	} else if (bond->sva) {
+		r = svab_flush_detach(device->flush, device->dev, bond->sva, bond->pasid, clean,
+				      deadline, &detached);
 		if (detached)
 			bond->sva = NULL;
 	} else if (device->flush && !svab_mutated(SVAB_MUT_UNBIND_BEFORE_FLUSH)) {
@@ -407,7 +424,7 @@ static int svab_drain(struct svab_bond *bond)
 		}
 	}
 
-	r = svab_drain_detach(bond);
+	r = svab_drain_detach(bond, stopped == SVAB_PASID_CLEAN);
 	if (r)
 		return r;
 	device->ops->unbind(device->dev, bond->pasid);
@@ -433,18 +450,21 @@ static void svab_work_done(struct svab_bond *bond)
 static bool svab_cut(struct svab_bond *bond)
 {
 	struct svab_device *device = bond->device;
-	bool detached = true;
+	bool detached = true, shared = false;
 
 	mutex_lock(&bond->attach_lock);
-	if (bond->sva) {
+	if (bond->sva && svab_bond_is_shared(bond)) {
+		shared = true;
+		detached = false;
+	} else if (bond->sva) {
 		/* What is left behind it is the flush's business, before the PASID is let go. */
-		svab_flush_detach(device->flush, device->dev, bond->sva, bond->pasid,
+		svab_flush_detach(device->flush, device->dev, bond->sva, bond->pasid, false,
 				  ktime_add_ms(ktime_get(), SVAB_CUT_TRY_MS), &detached);
 		if (detached)
 			bond->sva = NULL;
 	}
 	mutex_unlock(&bond->attach_lock);
-	if (!detached)
+	if (!detached && !shared)
 		pr_warn_ratelimited("svabroker: %s: a page request of PASID %u is still being handled, translation stays on until it is\n",
 				    device->name, bond->pasid);
 	return detached;

@@ -26,6 +26,9 @@
  * seen in PROD right after it; what begins later finds no translation and does not stall. An SMMU
  * that recorded a stall even later than that could not be waited for by any software.
  *
+ * None of this is for a device that has stopped with CLEAN, but for the detaching itself: it has
+ * had the answers to all that it asked, so whatever the queue holds is somebody else's.
+ *
  * Locks: svab_smmus_lock (the list of SMMUs; not held while sleeping on hardware),
  * svab_smmu.window -> iommu_sva_lock and all that iommu_sva_unbind_device() takes,
  * svab_smmu.window -> iommu_fault_param.lock. Nothing of svabroker's own is taken in here.
@@ -481,7 +484,7 @@ int svab_flush(struct svab_flush *flush, u32 pasid, ktime_t deadline)
  * With the event thread held off and idle no new fault appears, and those that are pending end.
  * The wait is given up rather than drawn out.
  */
-static bool svab_window_quiet(struct svab_flush *flush, u32 pasid, unsigned int us)
+static bool svab_window_quiet(struct svab_flush *flush, u32 pasid, bool clean, unsigned int us)
 {
 	struct svab_pause pause = SVAB_PAUSE_INIT(ktime_add_us(ktime_get(), us));
 	struct svab_evtq_mark mark;
@@ -495,6 +498,8 @@ static bool svab_window_quiet(struct svab_flush *flush, u32 pasid, unsigned int 
 			return false;
 		svab_pause(&pause);
 	}
+	if (clean)
+		return true;
 	/* With the queue full, what arose before the detaching could be recorded after it. */
 	return !svab_evtq_mark(flush->smmu, &mark) && !mark.full;
 }
@@ -511,8 +516,8 @@ static void svab_window_await_lock(struct iommu_sva *handle)
 
 /* insistent: it was in vain before, or most likely will be. */
 static bool svab_window_detach(struct svab_flush *flush, struct iommu_sva *handle, u32 pasid,
-			       unsigned int us, bool insistent, struct svab_evtq_mark *mark,
-			       int *ret_mark)
+			       bool clean, unsigned int us, bool insistent,
+			       struct svab_evtq_mark *mark, int *ret_mark)
 {
 	struct svab_smmu *smmu = flush->smmu;
 	bool quiet = false;
@@ -525,7 +530,7 @@ static bool svab_window_detach(struct svab_flush *flush, struct iommu_sva *handl
 	begin = ktime_get();
 	disable_irq_nosync(smmu->irq);
 	quiet = svab_mutated(SVAB_MUT_FLUSH_NO_IRQ) || svab_mutated(SVAB_MUT_FLUSH_NO_IOPF) ||
-		svab_window_quiet(flush, pasid, us);
+		svab_window_quiet(flush, pasid, clean, us);
 	if (quiet) {
 		iommu_sva_unbind_device(handle);
 		*ret_mark = svab_evtq_mark(smmu, mark);
@@ -554,7 +559,7 @@ static int svab_detach_plainly(struct device *dev, struct iommu_sva *handle, u32
 }
 
 int svab_flush_detach(struct svab_flush *flush, struct device *dev, struct iommu_sva *handle,
-		      u32 pasid, ktime_t deadline, bool *detached)
+		      u32 pasid, bool clean, ktime_t deadline, bool *detached)
 {
 	unsigned int us = SVAB_WINDOW_MIN_US, rest;
 	struct svab_evtq_mark mark;
@@ -575,7 +580,9 @@ int svab_flush_detach(struct svab_flush *flush, struct device *dev, struct iommu
 		/* At nobody's cost, and most often enough. */
 		if (svab_flush_faults(dev, pasid, ktime_add_us(ktime_get(), rest)))
 			insistent = true;
-		*detached = svab_window_detach(flush, handle, pasid, us, insistent, &mark, &r);
+		*detached = svab_window_detach(flush, handle, pasid, clean, us, insistent, &mark, &r);
+		if (*detached && clean)
+			return 0;
 		if (*detached)
 			break;
 		insistent = true;

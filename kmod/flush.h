@@ -50,6 +50,8 @@ int svab_flush(struct svab_flush *flush, u32 pasid, ktime_t deadline);
  * @dev: the device
  * @handle: from iommu_sva_bind_device(), this caller's only reference
  * @pasid: its PASID
+ * @clean: the device has awaited the answers to all its page requests, so nothing that the event
+ *	queue holds is @pasid's
  * @deadline: CLOCK_MONOTONIC; one try is made even if it has passed
  * @detached: whether @handle was given to iommu_sva_unbind_device(), and is gone
  *
@@ -64,6 +66,6 @@ int svab_flush(struct svab_flush *flush, u32 pasid, ktime_t deadline);
  * *@detached: faults kept coming or one could not be handled; to be called again.
  */
 int svab_flush_detach(struct svab_flush *flush, struct device *dev, struct iommu_sva *handle,
-		      u32 pasid, ktime_t deadline, bool *detached);
+		      u32 pasid, bool clean, ktime_t deadline, bool *detached);
 
 #endif /* SVAB_FLUSH_H */

@@ -13,14 +13,13 @@
  *
  * and generic_add=NAME[,NAME...] when the module is loaded.
  *
- * Lock order: the device's own lock, generic_lock. Never held over svab_device_unregister(), which
- * may come to reset the device, which takes the device's lock: the one who unbinds the driver
- * holds that one already, and waits.
+ * Locks: the device's own lock -> generic_lock; the device's own lock -> all that
+ * svab_device_register() and svab_device_unregister() take. Whoever ends a device holds its lock
+ * throughout, as the one who unbinds its driver does anyway, and a reset needs it.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/capability.h>
-#include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/list.h>
@@ -28,6 +27,7 @@
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/platform_device.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
@@ -43,30 +43,16 @@ static enum { GENERIC_LOADING, GENERIC_READY, GENERIC_GOING } generic_phase;
  * struct svab_generic - a device that was added by name
  * @link: in svab_generics until unregistered
  * @pdev: counted
- * @removing: somebody is at it: generic_lock
- * @unbinding: and its driver's unbinding holds the device's lock and waits for @gone
- * @gone: unregistered
- * @refs: the list's, and the waiter's for @gone
+ * @ender: who unregisters it, with the device's lock: generic_lock
  */
 struct svab_generic {
 	struct list_head link;
 	struct pci_dev *pdev;
-	bool removing;
-	bool unbinding;
-	struct completion gone;
-	refcount_t refs;
+	struct task_struct *ender;
 };
 
 static DEFINE_MUTEX(generic_lock);
 static LIST_HEAD(svab_generics);
-
-static void svab_generic_put(struct svab_generic *generic)
-{
-	if (!refcount_dec_and_test(&generic->refs))
-		return;
-	pci_dev_put(generic->pdev);
-	kfree(generic);
-}
 
 static struct svab_generic *svab_generic_find_locked(const struct device *dev)
 {
@@ -88,36 +74,39 @@ static void svab_generic_unbind(struct device *dev, u32 pasid)
 {
 }
 
-static bool svab_generic_is_unbinding(const struct device *dev)
+static struct task_struct *svab_generic_ender(const struct device *dev)
 {
 	struct svab_generic *generic;
-	bool unbinding;
+	struct task_struct *ender;
 
 	mutex_lock(&generic_lock);
 	generic = svab_generic_find_locked(dev);
-	unbinding = generic && generic->unbinding;
+	ender = generic ? generic->ender : NULL;
 	mutex_unlock(&generic_lock);
-	return unbinding;
+	return ender;
 }
 
 /*
  * Afterwards the function is as after power-on: it sends nothing, and what it had sent is either
- * through or was dropped. Waiting for the device's lock here would be for ever when its driver is
- * being unbound, so it is only tried.
+ * through or was dropped. Who ends the device has its lock already. Others only try: to wait for it
+ * would be for ever when that one waits for this reset.
  */
 static int svab_generic_reset(struct device *dev)
 {
 	struct pci_dev *pdev = to_pci_dev(dev);
+	struct task_struct *ender;
 	int r;
 
 	for (;;) {
-		r = pci_try_reset_function(pdev);
+		ender = svab_generic_ender(dev);
+		if (ender == current)
+			r = pci_reset_function_locked(pdev);
+		else if (ender)
+			r = -EBUSY; /* that one resets it, if need be */
+		else
+			r = pci_try_reset_function(pdev);
 		if (r != -EAGAIN)
 			break;
-		if (svab_generic_is_unbinding(dev)) {
-			r = pci_reset_function_locked(pdev);
-			break;
-		}
 		usleep_range_state(1000, 2000, TASK_IDLE);
 	}
 	return r ?: SVAB_PASID_FLUSHED;
@@ -161,12 +150,11 @@ static int svab_generic_register(struct pci_dev *pdev)
 	if (!generic)
 		return -ENOMEM;
 	generic->pdev = pci_dev_get(pdev);
-	init_completion(&generic->gone);
-	refcount_set(&generic->refs, 1);
 	/* Its driver cannot go meanwhile: the device's lock is held. */
 	r = svab_device_register(&pdev->dev, &svab_generic_ops, &desc);
 	if (r) {
-		svab_generic_put(generic);
+		pci_dev_put(pdev);
+		kfree(generic);
 		return r;
 	}
 	mutex_lock(&generic_lock);
@@ -213,79 +201,46 @@ static int svab_generic_add(const char *name)
 	return -EOPNOTSUPP;
 }
 
-/* Called by the one who set @removing; a reference is given away. */
-static void svab_generic_end(struct svab_generic *generic)
+/* The device's lock is held: one at a time. Its driver is there, or about to go. */
+static bool svab_generic_end(struct device *dev)
 {
-	svab_device_unregister(&generic->pdev->dev);
+	struct svab_generic *generic;
+
+	mutex_lock(&generic_lock);
+	generic = svab_generic_find_locked(dev);
+	if (generic)
+		generic->ender = current;
+	mutex_unlock(&generic_lock);
+	if (!generic)
+		return false;
+	svab_device_unregister(dev);
 	mutex_lock(&generic_lock);
 	list_del(&generic->link);
 	mutex_unlock(&generic_lock);
-	complete_all(&generic->gone);
-	svab_generic_put(generic);
-}
-
-/* One of those who want it gone does it, the others wait; each has a reference. */
-static bool svab_generic_claim_locked(struct svab_generic *generic)
-{
-	bool mine = !generic->removing;
-
-	generic->removing = true;
-	if (!mine)
-		refcount_inc(&generic->refs);
-	return mine;
-}
-
-static void svab_generic_end_or_wait(struct svab_generic *generic, bool mine)
-{
-	if (mine) {
-		svab_generic_end(generic);
-	} else {
-		wait_for_completion(&generic->gone);
-		svab_generic_put(generic);
-	}
+	pci_dev_put(generic->pdev);
+	kfree(generic);
+	return true;
 }
 
 static int svab_generic_remove(const char *name)
 {
-	struct svab_generic *generic;
-	bool mine = false;
-	int r = -ENODEV;
+	struct device *dev = bus_find_device_by_name(&pci_bus_type, NULL, name);
+	bool ended;
 
-	mutex_lock(&generic_lock);
-	list_for_each_entry(generic, &svab_generics, link) {
-		if (strcmp(pci_name(generic->pdev), name))
-			continue;
-		mine = svab_generic_claim_locked(generic);
-		r = 0;
-		break;
-	}
-	mutex_unlock(&generic_lock);
-	if (!r)
-		svab_generic_end_or_wait(generic, mine);
-	return r;
-}
-
-/* Its driver is about to go, with the device's lock held: svabroker goes first. */
-static void svab_generic_unbound(struct device *dev)
-{
-	struct svab_generic *generic;
-	bool mine = false;
-
-	mutex_lock(&generic_lock);
-	generic = svab_generic_find_locked(dev);
-	if (generic) {
-		mine = svab_generic_claim_locked(generic);
-		generic->unbinding = true;
-	}
-	mutex_unlock(&generic_lock);
-	if (generic)
-		svab_generic_end_or_wait(generic, mine);
+	if (!dev)
+		return -ENODEV;
+	device_lock(dev);
+	ended = svab_generic_end(dev);
+	device_unlock(dev);
+	put_device(dev);
+	return ended ? 0 : -ENODEV;
 }
 
 static int svab_generic_notify(struct notifier_block *nb, unsigned long action, void *data)
 {
+	/* Its driver is about to go, with the device's lock held: svabroker goes first. */
 	if (action == BUS_NOTIFY_UNBIND_DRIVER)
-		svab_generic_unbound(data);
+		svab_generic_end(data);
 	return NOTIFY_DONE;
 }
 
@@ -298,19 +253,28 @@ static int svab_generic_start(void)
 	return bus_register_notifier(&pci_bus_type, &svab_generic_nb);
 }
 
-static void svab_generic_stop(void)
+static struct device *svab_generic_first(void)
 {
 	struct svab_generic *generic;
-	bool mine;
+	struct device *dev = NULL;
 
-	for (;;) {
-		mutex_lock(&generic_lock);
-		generic = list_first_entry_or_null(&svab_generics, struct svab_generic, link);
-		mine = generic && svab_generic_claim_locked(generic);
-		mutex_unlock(&generic_lock);
-		if (!generic)
-			break;
-		svab_generic_end_or_wait(generic, mine);
+	mutex_lock(&generic_lock);
+	generic = list_first_entry_or_null(&svab_generics, struct svab_generic, link);
+	if (generic)
+		dev = get_device(&generic->pdev->dev);
+	mutex_unlock(&generic_lock);
+	return dev;
+}
+
+static void svab_generic_stop(void)
+{
+	struct device *dev;
+
+	while ((dev = svab_generic_first())) {
+		device_lock(dev);
+		svab_generic_end(dev);
+		device_unlock(dev);
+		put_device(dev);
 	}
 	bus_unregister_notifier(&pci_bus_type, &svab_generic_nb);
 }

@@ -287,7 +287,7 @@ static void __exit svab_exit(void)
 	/* No fd is open and no provider is loaded: what is left is what they left behind. */
 	svab_generic_exit();
 	destroy_workqueue(svab.wq);
-	mmu_notifier_synchronize();
+	svab_mm_exit();
 }
 
 module_init(svab_init);

@@ -12,11 +12,17 @@
  * Locks: mmap_lock (write, the caller's own) -> svab_lock while one is made. The release callback
  * takes svab_lock alone: it runs in the middle of exit_mmap() and waits for nothing.
  */
+#include <linux/atomic.h>
 #include <linux/mm.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/wait_bit.h>
 
 #include "svabroker_private.h"
+
+/* Subscriptions whose callbacks Linux may yet call. */
+static atomic_t svab_mms_live = ATOMIC_INIT(0);
 
 static struct svab_mm *svab_mm_of(struct mmu_notifier *mn)
 {
@@ -85,6 +91,21 @@ static void svab_mm_release(struct mmu_notifier *mn, struct mm_struct *mm)
 static void svab_mm_freed(struct mmu_notifier *mn)
 {
 	svab_mm_put(svab_mm_of(mn));
+	if (atomic_dec_and_test(&svab_mms_live))
+		wake_up_var(&svab_mms_live);
+}
+
+/**
+ * svab_mm_exit() - wait until Linux has forgotten every subscription
+ *
+ * For the module's end, when nobody can make one and all are retired. mmu_notifier_synchronize()
+ * would wait for readers, but not for the callbacks that follow them, which may be on other CPUs.
+ */
+void svab_mm_exit(void)
+{
+	wait_var_event(&svab_mms_live, !atomic_read(&svab_mms_live));
+	/* The last callback has told, but need not have returned; it runs with bottom halves off. */
+	synchronize_rcu();
 }
 
 static const struct mmu_notifier_ops svab_mm_ops = {
@@ -124,8 +145,10 @@ static struct svab_mm *svab_mm_new(struct mm_struct *mm)
 	INIT_LIST_HEAD(&smm->ctxs);
 	mutex_init(&smm->bind_lock);
 	INIT_WORK(&smm->retire, svab_mm_retire);
+	atomic_inc(&svab_mms_live);
 	r = __mmu_notifier_register(&smm->mn, mm);
 	if (r) {
+		atomic_dec(&svab_mms_live); /* nobody waits yet: the caller has a file of the module's */
 		kfree(smm);
 		return ERR_PTR(r);
 	}

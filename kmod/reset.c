@@ -47,8 +47,8 @@ static u32 svab_settle_ms(struct svab_device *device)
 	return ms > U32_MAX - SVAB_SETTLE_MS ? U32_MAX : ms + SVAB_SETTLE_MS;
 }
 
-/* The device has forgotten everything: on with the drains that waited for that. */
-static void svab_was_reset(struct svab_device *device, enum svab_pasid_state state)
+/* The device does nothing of theirs any more: on with the drains that waited for that. */
+static void svab_has_stopped(struct svab_device *device, enum svab_pasid_state state)
 {
 	struct svab_bond *bond;
 
@@ -68,7 +68,7 @@ static int svab_reset_ops(struct svab_device *device)
 
 	if (r < 0)
 		return r;
-	svab_was_reset(device, r == SVAB_PASID_CLEAN ? SVAB_PASID_CLEAN : SVAB_PASID_FLUSHED);
+	svab_has_stopped(device, r == SVAB_PASID_CLEAN ? SVAB_PASID_CLEAN : SVAB_PASID_FLUSHED);
 	return 0;
 }
 
@@ -103,6 +103,21 @@ static int svab_reset_settle(struct svab_device *device)
 	return r < 0 ? -EINTR : 0;
 }
 
+/*
+ * Without a stop the drains do not wait for the reset, but detach, and are QUARANTINED, at once. A
+ * reset of a PCI function makes Linux (7.0 and later, where it has ATS) take its PASIDs away by
+ * itself, and with them the page requests that are being handled: not before they are.
+ */
+static int svab_reset_await_cut(struct svab_device *device)
+{
+	int r;
+
+	if (device->ops->stop)
+		return 0;
+	r = svab_reset_settle(device);
+	return r ?: svab_settled(device) ? 0 : -EBUSY;
+}
+
 static int svab_reset_locked(struct svab_device *device, struct svab_dev_reset *arg)
 {
 	u64 before;
@@ -118,7 +133,9 @@ static int svab_reset_locked(struct svab_device *device, struct svab_dev_reset *
 	r = svab_reset_begin(device);
 	if (r)
 		return r;
-	r = svab_reset_ops(device);
+	r = svab_reset_await_cut(device);
+	if (!r)
+		r = svab_reset_ops(device);
 	if (!r)
 		r = svab_reset_settle(device);
 	svab_reset_end(device);
@@ -142,14 +159,18 @@ static int svab_reset_locked(struct svab_device *device, struct svab_dev_reset *
  *
  * Returns when the bonds that it ended, and those that were in quarantine, have settled.
  *
- * Return: 0, -ENODEV, -EOPNOTSUPP: the provider has no reset, -EBUSY: one is under way, -EINTR:
- * killed, or the provider's error.
+ * Return: 0, -ENODEV, -EOPNOTSUPP: the provider has no reset, -EBUSY: one is under way, or a page
+ * request is being handled that a reset would take away, -EINTR: killed, -EINVAL: pad, or the
+ * provider's error.
  */
 int svab_device_reset(struct svab_dev_reset *arg)
 {
-	struct svab_device *device = svab_device_get(arg->device);
+	struct svab_device *device;
 	int r = -EBUSY;
 
+	if (arg->pad)
+		return -EINVAL;
+	device = svab_device_get(arg->device);
 	if (!device)
 		return -ENODEV;
 	if (mutex_trylock(&device->reset_lock)) {
@@ -158,6 +179,16 @@ int svab_device_reset(struct svab_dev_reset *arg)
 	}
 	svab_device_put(device);
 	return r;
+}
+
+/* What would not stop one by one is asked to stop altogether; no portal is there any more. */
+static void svab_stop_all(struct svab_device *device)
+{
+	ktime_t deadline = ktime_add_ms(ktime_get(), svab_settle_ms(device));
+	int r = device->ops->stop(device->dev, SVAB_PASID_ALL, deadline);
+
+	if (r == SVAB_PASID_FLUSHED || r == SVAB_PASID_CLEAN)
+		svab_has_stopped(device, r);
 }
 
 static u32 svab_quarantined(struct svab_device *device)
@@ -189,6 +220,10 @@ void svab_device_end_bonds(struct svab_device *device)
 		svab_bond_retry_locked(bond);
 	spin_unlock_irq(&svab_lock);
 	wait_event(device->settled, svab_settled(device));
+	if (svab_quarantined(device) && device->ops->stop) {
+		svab_stop_all(device);
+		wait_event(device->settled, svab_settled(device));
+	}
 	if (!svab_quarantined(device))
 		return;
 	if (device->ops->reset)

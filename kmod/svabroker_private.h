@@ -68,6 +68,7 @@ struct svab_flush;
  * @bus: of the device
  * @numa_node: of the device
  * @iommu_on: features were enabled and must be disabled
+ * @sva_works: a bind has succeeded: svab_lock once it is registered
  * @flush: how its page requests are flushed; NULL: they cannot be
  * @wq: its drains; of its own, so that a stuck device holds nobody else's up
  * @op_sem: see above
@@ -98,6 +99,7 @@ struct svab_device {
 	char bus[16];
 	int numa_node;
 	bool iommu_on;
+	bool sva_works;
 	struct svab_flush *flush;
 	struct workqueue_struct *wq;
 	struct rw_semaphore op_sem;
@@ -319,6 +321,7 @@ u64 svab_events_lost(void);
 /* mm.c */
 struct svab_mm *svab_mm_get(struct mm_struct *mm);
 void svab_mm_put(struct svab_mm *smm);
+void svab_mm_exit(void);
 void svab_mm_unpin_locked(struct svab_mm *smm);
 
 /* ctx.c */
@@ -369,6 +372,7 @@ void svab_bond_retry_locked(struct svab_bond *bond);
 /* device.c */
 struct svab_device *svab_device_get(u32 id);
 void svab_device_put(struct svab_device *device);
+int svab_device_tried(struct svab_device *device, int error);
 int svab_device_info(struct svab_dev_info *info);
 
 /* reset.c */

@@ -244,6 +244,8 @@ void scenario_h_sizes_and_flags(void)
 			FAIL("ioctl %#lx took the address 8", all[i].op);
 	}
 	MUST(raw_size(ctl(), SVAB_INFO, 4096, 0, 0) == 0);
+	struct svab_dev_reset reset = { .size = sizeof(reset), .device = b.device, .pad = 1 };
+	MUST_EQ(ctl_ioctl(SVAB_DEV_RESET, &reset), -EINVAL);
 	MUST(ioctl(ctl(), SVAB_INFO, &info) < 0);
 	MUST(portal_alive(&b));
 	run_ok(&b, d_fill(pages(PAGE), P1, PAGE));

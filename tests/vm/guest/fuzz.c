@@ -130,6 +130,7 @@ static void prepare(struct fuzzer *f, unsigned long op, unsigned char *arg, size
 		break;
 	case SVAB_DEV_RESET:
 		((struct svab_dev_reset *)(void *)arg)->device = victim; /* never the bystander's */
+		((struct svab_dev_reset *)(void *)arg)->pad = 0;
 		break;
 	case SVAB_DEV_NEXT:
 		((struct svab_dev_info *)(void *)arg)->id = any_device();

@@ -174,6 +174,53 @@ void scenario_f_iommu_lock_faults(void)
 	close(events);
 }
 
+static int revoked_ctx;
+
+static void bind_and_be_refused(void *arg)
+{
+	struct svab_bind bound;
+
+	hear_this("bind");
+	MUST_EQ(ctx_bind(revoked_ctx, arg, &bound), -EACCES);
+	say("refused");
+	hear_this("end");
+}
+
+void scenario_l_revoked_while_binding(void)
+{
+	uint64_t cookie = ctx_new(&revoked_ctx), bond = 0;
+	int events = ctl_open();
+	struct kid holder, k;
+	struct svab_event e;
+	bool drained = false, early = false;
+
+	bare_take(BARE);
+	late_load();
+	MUST_EQ(ctx_grant(cookie, "accel0", (unsigned)ms(DRAIN_MS)), 0);
+	kid_start(&k, bind_and_be_refused, (void *)(uintptr_t) "accel0");
+	iommu_lock(&holder);
+	tell(&k, "bind");
+	await_blocked(k.pid, "iommu_sva_bind_device");
+	MUST_EQ(ctx_revoke(cookie, SVAB_CAUSE_ADMIN), 0);
+	while (event_next(events, &e, 0))
+		early = early || e.type == SVAB_EV_CTX_GONE;
+	iommu_lock_release(&holder);
+	expect(&k, "refused");
+	if (early)
+		FAIL("the ctx was gone while a bind of it was under way");
+	do {
+		MUST(event_next(events, &e, 60000));
+		if (e.type == SVAB_EV_BOUND && e.cookie == cookie)
+			bond = e.bond;
+		if (e.type == SVAB_EV_DRAINED && e.bond == bond)
+			drained = true;
+	} while (e.type != SVAB_EV_CTX_GONE || e.cookie != cookie);
+	MUST(bond && drained);
+	kid_end(&k);
+	close(revoked_ctx);
+	close(events);
+}
+
 void scenario_f_iommu_lock_quarantine(void)
 {
 	int events = ctl_open();

@@ -98,6 +98,32 @@ void scenario_g_unbind_quarantined(void)
 	close(events);
 }
 
+void scenario_g_unbind_stop_all(void)
+{
+	/* The same, but it stops when it is asked to stop altogether: no reset is needed. */
+	const struct work work = { .device = "accel2", .deadline_ms = 300, .bytes = BYTES, .loop = true };
+	int events = ctl_open();
+	struct worker w[3];
+	uint64_t resets;
+
+	hw("stop accel2 ignore-one");
+	for (int i = 0; i < 3; i++)
+		worker_start(&w[i], &work);
+	for (int i = 0; i < 3; i++)
+		worker_kill(&w[i]);
+	await_drained(3);
+	resets = hw_figure(hw("stats accel2"), "resets");
+	MUST_EQ(driver_unbind("accel2"), 0);
+	for (int i = 0; i < 3; i++)
+		MUST_EQ(event_await(events, SVAB_EV_DRAINED, 0).state, SVAB_PASID_CLEAN);
+	MUST_EQ(hw_figure(hw("stats accel2"), "resets"), resets);
+	MUST_EQ(hw_figure(hw("stats accel2"), "enabled"), 0);
+	hw("stop accel2 normal");
+	MUST_EQ(driver_bind("accel2"), 0);
+	(void)bind_once("accel2");
+	close(events);
+}
+
 void scenario_g_vanish(void)
 {
 	/* Pulled out: its registers read as ones and it answers nothing. Quarantined until it is back and was

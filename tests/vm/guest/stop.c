@@ -89,6 +89,22 @@ void scenario_f_clean(void)
 	states_of("accel1", false);
 }
 
+void scenario_f_clean_beside(void)
+{
+	const struct work work = { .device = "accel0", .bytes = BYTES };
+	struct worker w;
+	struct rbond b;
+
+	bond_open_deadline(&b, "accel1", (unsigned)ms(2000));
+	run_ok(&b, d_fill(pages(4096), P1, 4096));
+	hw("evtq hold");
+	worker_start(&w, &work);
+	hw("wait-stall accel0 1 %d", ms(20000));
+	bond_unbind_clean(&b);
+	hw("evtq release");
+	kid_end(&w.kid);
+}
+
 /* The fault is in the event queue, or on its way to the kernel, when the stop comes. */
 static void pending_on(const char *device, int held_ms)
 {

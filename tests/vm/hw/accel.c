@@ -105,6 +105,7 @@ static bool poll_reset(struct accel *d)
 
 	if (!d->resetting && seq != d->reset_seq) {
 		d->resetting = true;
+		d->resets++;
 		kill_all(d);
 		/* Transactions whose answer never came die with the reset. Their wakers take our lock. */
 		pthread_mutex_unlock(&d->lock);

@@ -79,7 +79,7 @@ struct slot {
 };
 
 struct accel_faults {
-	bool stop_ignore, stop_fail;
+	bool stop_ignore, stop_ignore_one, stop_fail;
 	unsigned stop_delay_ms;
 	unsigned late_ms;
 	bool late_lie;
@@ -111,7 +111,7 @@ struct accel {
 	uint32_t reset_seq, stop_all_seq;
 	bool stopping_all;
 	struct accel_faults faults;
-	uint64_t jobs, pages, bytes, n_faults, errors, stops;
+	uint64_t jobs, pages, bytes, n_faults, errors, stops, resets;
 	unsigned held;
 };
 

@@ -7,6 +7,7 @@
  * faults, all off after `reset`
  *   stop DEV normal|obey          what CMD_STOP does: what it should
  *   stop DEV ignore [MS|forever]  ignored, for so long after it was first seen; a reset of the device still works
+ *   stop DEV ignore-one           CMD_STOP is ignored, but STOP_ALL works
  *   stop DEV delay MS             the same as ignore MS
  *   stop DEV fail                 answered with E_STOP
  *   response DEV normal           CMD_RESUME is carried out

@@ -67,6 +67,8 @@ static void do_stop(struct request *q)
 		;
 	else if (word_is(q, 2, "ignore") && (q->n == 3 || (word_is(q, 3, "forever") && q->n == 4)))
 		f.stop_ignore = true;
+	else if (word_is(q, 2, "ignore-one") && q->n == 3)
+		f.stop_ignore_one = true;
 	else if ((word_is(q, 2, "ignore") || word_is(q, 2, "delay")) && q->n == 4 &&
 		 number(q->w[3], 3600000, &ms))
 		f.stop_delay_ms = (unsigned)ms;
@@ -75,11 +77,12 @@ static void do_stop(struct request *q)
 	else
 		ok = false;
 	if (!ok) {
-		usage(q, "stop DEV normal | ignore [MS|forever] | delay MS | fail");
+		usage(q, "stop DEV normal | ignore [MS|forever] | ignore-one | delay MS | fail");
 		return;
 	}
 	pthread_mutex_lock(&q->dev->lock);
 	q->dev->faults.stop_ignore = f.stop_ignore;
+	q->dev->faults.stop_ignore_one = f.stop_ignore_one;
 	q->dev->faults.stop_delay_ms = f.stop_delay_ms;
 	q->dev->faults.stop_fail = f.stop_fail;
 	pthread_mutex_unlock(&q->dev->lock);
@@ -370,9 +373,9 @@ static void stats_device(struct request *q)
 	}
 	say(q,
 	    "ok jobs=%" PRIu64 " pages=%" PRIu64 " bytes=%" PRIu64 " faults=%" PRIu64 " errors=%" PRIu64
-	    " stalls=%u busy=%u held=%u enabled=%u stopped=%u stops=%" PRIu64,
+	    " stalls=%u busy=%u held=%u enabled=%u stopped=%u stops=%" PRIu64 " resets=%" PRIu64,
 	    d->jobs, d->pages, __atomic_load_n(&d->bytes, __ATOMIC_RELAXED), d->n_faults, d->errors, stalls,
-	    d->running, d->held, enabled, stopped, d->stops);
+	    d->running, d->held, enabled, stopped, d->stops, d->resets);
 	pthread_mutex_unlock(&d->lock);
 }
 

@@ -300,7 +300,7 @@ static void stop(struct slot *s)
 		acknowledge(s, SVAD_ACCEL_E_STOP);
 		return;
 	}
-	if (d->faults.stop_ignore)
+	if (d->faults.stop_ignore || d->faults.stop_ignore_one)
 		return;
 	if (d->faults.stop_delay_ms) {
 		if (!s->obey_at)

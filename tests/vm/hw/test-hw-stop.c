@@ -83,12 +83,16 @@ END_TEST
 
 START_TEST(stop_ignored)
 {
-	ask("stop accel0 ignore forever");
+	ask(_i == 2 ? "stop accel0 ignore-one" : "stop accel0 ignore forever");
 	world_slot_command(w, 0, SVAD_ACCEL_CMD_STOP, 0);
 	ck_assert(!world_slot_acked(w, 0));
 	run_ok(desc(SVA_DEMO_FILL, 0, DST, 8, 1)); /* it works on */
 	ck_assert_str_eq(ask("wait-stop accel0 1 0"), "ok 1");
-	if (_i) {
+	if (_i == 2) {
+		store32(w->hw.accels[0].regs + SVAD_ACCEL_REG_STOP_ALL_SEQ, 1);
+		world_run(w);
+		expect_state(SVAD_ACCEL_S_STOPPED);
+	} else if (_i) {
 		ask("stop accel0 obey");
 		world_run(w);
 		expect_state(SVAD_ACCEL_S_STOPPED);
@@ -267,7 +271,7 @@ static Suite *suite(void)
 	tcase_add_test(tc, stop_while_record_stalls);
 	tcase_add_test(tc, stop_while_fetch_stalls);
 	tcase_add_test(tc, stopped_fetches_nothing);
-	tcase_add_loop_test(tc, stop_ignored, 0, 2);
+	tcase_add_loop_test(tc, stop_ignored, 0, 3);
 	tcase_add_test(tc, stop_fails);
 	tcase_add_test(tc, stop_late);
 	tcase_add_test(tc, stop_all);
