@@ -249,7 +249,8 @@ static struct rpc *probe_daemon(struct doctor *d, const struct ctl *ctl)
 	}
 	if (st.st_mode & S_IWOTH)
 		doctor_say(d, SECTION_DAEMON, LEVEL_WARN, "permissions",
-			   "set admin_socket_mode = 0600 in svad.conf",
+			   "set admin_socket_mode = 0600 in svad.conf; under systemd SocketMode=0600, by "
+			   "systemctl edit svad-admin.socket",
 			   "%s can be opened by everybody (mode %04o): anyone may revoke and reset", path,
 			   (unsigned)st.st_mode & 07777u);
 	else

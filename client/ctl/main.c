@@ -60,8 +60,7 @@ static const struct ctl_command commands[] = {
 	  cmd_container_register },
 	{ "container", "remove", "[ID]",
 	  "End a container: all its bonds, and wait until their PASIDs are clean",
-	  "ID (or the beginning of it) ends all of the container, --attachment one network of it. As a "
-	  "poststop hook:\n"
+	  "ID, in full, ends all of the container, --attachment one network of it. As a poststop hook:\n"
 	  "--oci; it waits 5 s at most (--timeout), leaves a note where svad is down, and never fails. Exit "
 	  "code 4:\n"
 	  "something is quarantined, or not done in time and goes on by itself.\n",
@@ -71,12 +70,12 @@ static const struct ctl_command commands[] = {
 	  cmd_container_reconcile },
 	{ "drain", NULL, "", "End many bonds and show how it goes",
 	  "Name what to drain with exactly one of --client, --container, --device, --uid, --bond and --all. "
-	  "On "
-	  "a live\n"
-	  "line shows progress; through a pipe there is one line for each bond that ends. --timeout bounds "
-	  "the wait;\n"
-	  "without it the slowest device's drain deadline does. Exit code 4: something is quarantined or not "
-	  "done.\n",
+	  "On a terminal\n"
+	  "a live line shows progress; through a pipe there is one line for each bond that ends. --timeout "
+	  "bounds the\n"
+	  "wait; without it the slowest device's drain deadline and a second do. Exit code 4: something is "
+	  "quarantined\n"
+	  "or not done.\n",
 	  cmd_drain },
 	{ "quarantine", "list", "", "List the bonds whose device would not stop", NULL, cmd_quarantine_list },
 	{ "quarantine", "release", "[ID]", "Ask the device once more to stop for a quarantined bond",

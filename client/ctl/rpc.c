@@ -128,7 +128,8 @@ void rpc_connect_reason(const char *path, int err, char *buf, size_t size)
 		snprintf(buf, size,
 			 "no permission for %s: it is for administrators. Run svadctl as root or as svad's "
 			 "own "
-			 "user, or set admin_socket_group and admin_socket_mode in svad.conf",
+			 "user, or set admin_socket_group and admin_socket_mode in svad.conf (under systemd: "
+			 "SocketGroup= and SocketMode=, by systemctl edit svad-admin.socket)",
 			 path);
 		break;
 	case EAGAIN:

@@ -32,7 +32,8 @@ static int refused(struct sva *sva, int error)
 	case -EPERM:
 		(void)snprintf(
 			sva->hello_text, sizeof(sva->hello_text),
-			"no permission to connect to %s: see socket_mode and socket_group in svad.conf",
+			"no permission to connect to %s: see socket_mode and socket_group in svad.conf, or "
+			"`systemctl cat svad.socket`",
 			sva->path);
 		break;
 	case -EPROTOTYPE:
