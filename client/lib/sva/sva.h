@@ -76,7 +76,7 @@ void sva_disconnect(struct sva *sva);
 int sva_list_devices(struct sva *sva, struct sva_device *devices, size_t max);
 
 /* Binds this process's address space to a device. Binding the same device again, from any thread, gives the same bond with one more
- * reference; each is ended by one sva_unbind(). name: NULL or "" takes the selector; both NULL: any device that policy allows. */
+ * reference; each is ended by one sva_unbind(). name: NULL or "": any device that policy allows. selector: NULL: the same. */
 int sva_bind(struct sva *sva, const char *name, struct sva_bond **ret_bond);
 int sva_bind_selector(struct sva *sva, const struct sva_selector *selector, struct sva_bond **ret_bond);
 
