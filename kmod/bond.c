@@ -242,7 +242,10 @@ static void svab_bind_unreserve_locked(struct svab_bind_op *op)
 	}
 }
 
-/* Page faults must really be on: Linux binds without them, and the first fault is a WARN. */
+/*
+ * Page faults must really be on. 6.12 binds where they were not enabled, and the first one is a
+ * WARN; 7.2 binds a device that cannot stall.
+ */
 static int svab_bond_attach(struct svab_bond *bond)
 {
 	struct device *dev = bond->device->dev;

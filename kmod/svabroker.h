@@ -32,7 +32,8 @@
  * @SVAB_PASID_FLUSHED: the device sends nothing more; page requests may still be queued in the
  *	IOMMU
  * @SVAB_PASID_CLEAN: as FLUSHED, and no page request for the PASID is left anywhere
- * @SVAB_PASID_QUARANTINED: the device did not stop in time: PASID withheld, translation cut
+ * @SVAB_PASID_QUARANTINED: the device did not stop in time: PASID withheld, translation cut as soon
+ *	as none of its page requests is being handled
  */
 enum svab_pasid_state {
 	SVAB_PASID_NONE = 0,
@@ -234,8 +235,9 @@ struct svab_ctx_create {
  * @deadline_ms: for the drain of the bond; 0: the device's
  * @grant: chosen by the broker
  *
- * One grant is one bond: it permits the ctx to hold a bond with the device, and is used up when
- * that bond ends. A second grant of a device replaces an unused one.
+ * One grant is one bond: the bind by which the ctx comes to hold one with the device uses it up,
+ * and what the broker charges for it ends with that hold. A second grant of a device replaces an
+ * unused one.
  */
 struct svab_ctx_grant {
 	__u32 size;
@@ -368,7 +370,7 @@ struct svab_list {
  * enum svab_event_type - control fd events; read() returns whole records
  * @SVAB_EV_BOUND: ctx, bond, device, pasid, grant; once for each ctx that comes to hold the
  *	bond
- * @SVAB_EV_UNREF: ctx let go of bond, which lives on in others: its grant is used up
+ * @SVAB_EV_UNREF: ctx let go of bond, which lives on in others: its grant has ended
  * @SVAB_EV_MM_RELEASED: bond: its address space ended; STOPPING follows
  * @SVAB_EV_STOPPING: bond, cause: revoked, device asked to stop
  * @SVAB_EV_FLUSHED: bond
@@ -380,7 +382,8 @@ struct svab_list {
  * @SVAB_EV_FAULT: bond, ctx, device, pasid, value: address, code: enum svab_fault
  * @SVAB_EV_LOST: value: events that did not fit; list again
  * @SVAB_EV_DEV_RESET: device; value: bonds made CLEAN
- * @SVAB_EV_STOP_FAILED: device, bond: a stop was refused or late (precedes QUARANTINED)
+ * @SVAB_EV_STOP_FAILED: device, bond: a stop was refused or late, or what it left could not be
+ *	flushed (precedes QUARANTINED)
  */
 enum svab_event_type {
 	SVAB_EV_BOUND = 1,
@@ -446,7 +449,9 @@ struct svab_event {
  *
  * Binds the caller's own address space. -EACCES: no grant, or the ctx ended; -EPERM: the ctx is
  * tied to another address space; -ENOSPC: over a limit; -EBUSY: (device, address space) is
- * draining or quarantined, or the device is being reset; -ENODEV: device gone or unusable.
+ * draining or quarantined, or the device is being reset, or others have bound the two; -ENODEV:
+ * device gone or unusable; -EOPNOTSUPP: its page faults would not be handled; -EINTR: killed while
+ * it waited; and what the IOMMU or the provider's bind says.
  */
 struct svab_bind {
 	__u32 size;

@@ -15,9 +15,10 @@
  *
  *   svab_device.reset_lock   one reset, or the end of the device
  *   svab_mm.bind_lock        one bind at a time in an address space
- *   svab_device.op_sem       read: a bind is under way. write: the device's state changes
- *   svab_bond.attach_lock    attaching and detaching; the IOMMU's own locks, and mmap_lock by
- *                            those, are taken inside
+ *   svab_device.op_sem       read: a bind, stats or busy is under way. write: the device's state
+ *                            changes, and at its end until its works have ended
+ *   svab_bond.attach_lock    detaching (a bond in the making is not known yet and takes none); the
+ *                            IOMMU's own locks, and mmap_lock by those, are taken inside
  *   mmap_lock                held by the kernel around portal faults and mmap(); by mm.c
  *   svab_bond.portal_lock    portal faults, and the provider's busy, against revocation
  *   svab_lock                spinlock, irqs off: every list, count and state. Nothing sleeps in
@@ -207,7 +208,7 @@ struct svab_ctx {
  * @device: counted
  * @smm: counted
  * @mm: mmgrab()bed until CLEAN: what keeps its PASID. Afterwards only compared, never followed
- * @state: changed by svab_bond_input() alone
+ * @state: changed by svab_bond_input_locked() alone
  * @ask_ms: how long after the last time a QUARANTINED bond's device is asked again
  * @stopped: NONE, or FLUSHED or CLEAN once the device has stopped, of itself or by a reset
  * @was_reset: the device, since a stop last failed

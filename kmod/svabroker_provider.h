@@ -12,8 +12,8 @@
  *   bind -> [mmap] -> [busy]* -> [stop]* -> unbind
  *
  * Calls for different PASIDs run in parallel. All of them may sleep, and none of them may call
- * svab_device_register() or svab_device_unregister(). While one of them runs, or any PASID is
- * bound, ops->owner is held.
+ * svab_device_register() or svab_device_unregister(). While any PASID is bound or being bound,
+ * ops->owner is held; unregistering waits for reset, busy and stats.
  */
 #ifndef SVABROKER_PROVIDER_H
 #define SVABROKER_PROVIDER_H
@@ -65,7 +65,7 @@ struct svab_device_stats {
  * @operations: bit (1 << opcode) of sva/demo_accel.h; 0: not the demo accelerator
  * @engines: how many
  * @max_bonds: 0: as many as there are PASIDs
- * @deadline_ms: how long a stop usually may take; 0: the grant says
+ * @deadline_ms: how long a stop may take where the grant does not say; 0: 5 seconds
  */
 struct svab_device_desc {
 	const char *name;
