@@ -338,7 +338,7 @@ void store_load(struct broker *broker, int fd, const char *boot_id)
 		log_write(LOG_WARNING, SVAD_MSG_STORE,
 			  "The stored registry of containers is damaged (%s): %u containers are kept, %u "
 			  "lines are "
-			  "lost; the file is set aside. Containers that were lost follow the host's policy: "
+			  "lost; the file is set aside. Containers that were lost follow the host's policies: "
 			  "start "
 			  "them again, or register them with svadctl",
 			  l.why, l.kept, l.lost);

@@ -87,7 +87,7 @@ static bool check_register(struct conn *conn, uint64_t id, const Svad__V1__Regis
 		conn_error(conn, id, SVAD_FAILED_PRECONDITION,
 			   "This kernel does not tell network namespaces by a cookie (Linux 5.14 does), so "
 			   "containers "
-			   "cannot be told apart: their clients follow the host's policy.");
+			   "cannot be told apart: their clients follow the host's policies.");
 		return false;
 	}
 	if (!ask->netns_cookie || !ask->netns_inode) {

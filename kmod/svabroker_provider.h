@@ -88,6 +88,8 @@ struct svab_device_desc {
  *	-ETIMEDOUT. One that returns later than that is believed, but by then the bond is
  *	QUARANTINED. May be called again after it has failed, and for a PASID that is already
  *	idle. Must not sleep on anything that waits for the address space: it may be exiting.
+ *	All of them are asked for when the device goes, of what would not stop one by one: no
+ *	portal is left then and no other op runs.
  *	NULL: the device cannot stop one PASID; then unbinding takes a process that vouches for
  *	the state, and any other end leads to QUARANTINED until the device is reset.
  * @unbind: Forget the PASID. Called once for each successful bind, after the PASID was stopped (or

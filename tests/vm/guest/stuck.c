@@ -77,7 +77,7 @@ static void expect_listed(uint64_t bond, uint32_t state)
 
 void scenario_f_quarantine(void)
 {
-	unsigned n = rounds(1000, 1000);
+	unsigned n = 1000;
 	int events = ctl_open();
 	struct svab_dev_reset reset;
 	struct svab_event e;
