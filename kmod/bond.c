@@ -62,6 +62,14 @@ struct svab_bond *svab_bond_find_locked(u64 id)
 	return NULL;
 }
 
+static void svab_bond_tell(struct work_struct *work)
+{
+	struct svab_bond *bond = container_of(work, struct svab_bond, tell);
+
+	wake_up_all(&bond->polled);
+	svab_bond_put(bond);
+}
+
 /**
  * svab_hold_free_locked() - the hold is no more
  * @hold: of a bond that is CLEAN, or goes on without it
@@ -76,8 +84,8 @@ void svab_hold_free_locked(struct svab_hold *hold)
 	list_for_each_entry_safe(ref, next, &hold->fds, of_hold)
 		svab_ref_drop_locked(ref, !clean);
 	/* Once, however many they were: it asks everyone who polls any of the bond's fds. */
-	if (!clean)
-		wake_up_all(&hold->bond->wait);
+	if (!clean && queue_work(svab.wq, &hold->bond->tell))
+		kref_get(&hold->bond->refs);
 	list_del(&hold->of_ctx);
 	list_del(&hold->of_bond);
 	kfree(hold);
@@ -346,6 +354,8 @@ static struct svab_bond *svab_bond_new(const struct svab_bind_op *op)
 	INIT_LIST_HEAD(&bond->holds);
 	mutex_init(&bond->attach_lock);
 	mutex_init(&bond->portal_lock);
+	init_waitqueue_head(&bond->polled);
+	INIT_WORK(&bond->tell, svab_bond_tell);
 	svab_drain_init(bond);
 	return bond;
 }

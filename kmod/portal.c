@@ -85,5 +85,5 @@ void svab_portal_revoke(struct svab_bond *bond)
 		unmap_mapping_range(bond->inode->i_mapping, 0, 0, 1);
 	/* Who sees POLLHUP finds no portal any more. */
 	WRITE_ONCE(bond->portal_gone, true);
-	wake_up_all(&bond->wait);
+	wake_up_all(&bond->polled);
 }

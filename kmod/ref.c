@@ -107,7 +107,6 @@ static int svab_ref_unbind_locked(struct svab_ref *ref, struct svab_unbind *arg,
 		return 0;
 	}
 	svab_ref_drop_locked(ref, true);
-	wake_up_all(&bond->wait);
 	if (!hold->n_fds)
 		svab_hold_end_locked(hold, SVAB_CAUSE_UNBIND);
 	arg->state = SVAB_PASID_BOUND;
@@ -156,6 +155,8 @@ static int svab_ref_unbind(struct svab_ref *ref, void __user *user)
 	spin_unlock_irq(&svab_lock);
 	if (!r && wait)
 		r = svab_ref_wait(ref, &arg);
+	else if (!r)
+		wake_up_all(&ref->bond->polled); /* this one polls as hung up */
 	return r ?: svab_arg_out(&arg, sizeof(arg), user, usize);
 }
 
@@ -203,7 +204,7 @@ static __poll_t svab_ref_poll(struct file *file, poll_table *wait)
 {
 	struct svab_ref *ref = file->private_data;
 
-	poll_wait(file, &ref->bond->wait, wait);
+	poll_wait(file, &ref->bond->polled, wait);
 	return READ_ONCE(ref->bond->portal_gone) || READ_ONCE(ref->dropped) ? EPOLLHUP : 0;
 }
 

@@ -215,6 +215,10 @@ struct svab_ctx {
  * @cut_asked: since the deadline was set last it has passed, and the cut was queued for it
  * @vouched: by the process, in SVAB_UNBIND
  * @mm_held: @mm and the pin are held
+ * @wait: SVAB_UNBIND
+ * @polled: poll() of its fds: any number of entries, which clients make, so never walked under
+ *	svab_lock
+ * @tell: walks it for who has that lock
  * @sva: NULL: detached; attach_lock
  * @inode: whose mapping the portals of all fds share; NULL: no fd yet
  * @revoked: no portal page is handed out any more; portal_lock
@@ -255,6 +259,8 @@ struct svab_bond {
 	struct work_struct drain;
 	struct delayed_work cut;
 	wait_queue_head_t wait;
+	wait_queue_head_t polled;
+	struct work_struct tell;
 
 	struct mutex attach_lock; /* sva */
 	struct iommu_sva *sva;
