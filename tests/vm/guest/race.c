@@ -316,35 +316,110 @@ void scenario_e_everything(void)
 	RACE("accel1", rounds(30, 1000), all_ways, other);
 }
 
+/* ---- one bond, two ctxs ---- */
+
+enum let_go { LET_UNBIND, LET_CLOSE, LET_REVOKE, N_LET_GO };
+
+struct holder {
+	struct rbond b;
+	enum let_go how;
+	uint32_t pause; /* in spins */
+	uint32_t state; /* LET_UNBIND: the answer */
+	pthread_barrier_t *both;
+};
+
+static void *let_go(void *arg)
+{
+	struct holder *h = arg;
+	struct svab_unbind u;
+	int r = pthread_barrier_wait(h->both);
+
+	MUST(r == 0 || r == PTHREAD_BARRIER_SERIAL_THREAD);
+	spin(h->pause);
+	switch (h->how) {
+	case LET_UNBIND:
+		MUST_EQ(bond_unbind(&h->b, SVAB_PASID_NONE, &u), 0);
+		h->state = u.state;
+		break;
+	case LET_CLOSE:
+		/* The portal's mapping is a reference to the fd's file as well. */
+		MUST_SYS(munmap((void *)(uintptr_t)h->b.portal, SVA_DEMO_PORTAL_SIZE) == 0);
+		h->b.portal = NULL;
+		close_fd(&h->b.fd);
+		break;
+	default:
+		MUST_EQ(ctx_revoke(h->b.cookie, SVAB_CAUSE_ADMIN), 0);
+	}
+	return NULL;
+}
+
+/* The ctx that let go first, whose end is no more than an UNREF; the other's was the bond's. */
+static uint64_t first_of_two(int events, uint64_t bond)
+{
+	uint64_t deadline = deadline_in(60000), first = 0;
+	struct svab_event e;
+
+	while (!past(deadline)) {
+		if (!event_next(events, &e, 1000))
+			continue;
+		if (e.type == SVAB_EV_LOST)
+			FAIL("%llu events were lost", (unsigned long long)e.value);
+		if (e.bond != bond)
+			continue;
+		if (e.type == SVAB_EV_UNREF) {
+			if (first)
+				FAIL("both ctxs of bond %llu were told that the other holds it",
+				     (unsigned long long)bond);
+			first = e.cookie;
+		}
+		if (e.type != SVAB_EV_DRAINED)
+			continue;
+		if (!first)
+			FAIL("bond %llu was drained while a ctx held it", (unsigned long long)bond);
+		MUST(e.cookie != first);
+		return first;
+	}
+	FAIL("bond %llu was not drained", (unsigned long long)bond);
+}
+
 void scenario_e_two_ctxs(void)
 {
-	/* One bond in two ctxs, which let go of it at the same moment. */
-	unsigned n = rounds(100, 3000);
+	/* One bond in two ctxs, which let go of it at the same moment, each in a thread of its own. Whoever
+	 * is first lets go of its share, the other ends the bond; never both, never neither. */
+	unsigned n = rounds(100, 3000), first[2] = { 0 };
+	pthread_barrier_t both;
 	int events = ctl_open();
 
+	MUST_EQ(pthread_barrier_init(&both, NULL, 2), 0);
 	for (unsigned i = 0; i < n; i++) {
-		struct rbond a, b;
-		uint64_t deadline = deadline_in(60000);
+		struct holder h[2];
+		unsigned winner;
+		pthread_t t;
 
-		bond_open(&a, "accel0");
-		bond_open(&b, "accel0");
-		MUST_EQ(a.id, b.id);
-		if (rnd_below(2)) {
-			MUST_EQ(bond_unbind(&a, SVAB_PASID_NONE, NULL), 0);
-			MUST_EQ(ctx_revoke(b.cookie, SVAB_CAUSE_ADMIN), 0);
-		} else {
-			MUST_EQ(ctx_revoke(a.cookie, SVAB_CAUSE_ADMIN), 0);
-			close_fd(&b.fd);
+		for (int k = 0; k < 2; k++) {
+			h[k] = (struct holder){ .how = rnd_below(N_LET_GO),
+						.pause = rnd_below(4) ? rnd_below(20000) : 0,
+						.both = &both };
+			bond_open(&h[k].b, "accel0");
 		}
-		bond_close(&a);
-		bond_close(&b);
-		free(a.ring);
-		free(b.ring);
-		while (!drained[a.id % MAX_BONDS]) {
-			if (past(deadline))
-				FAIL("bond %llu was not drained", (unsigned long long)a.id);
-			take_events(events, 100);
+		MUST_EQ(h[0].b.id, h[1].b.id);
+		MUST_EQ(pthread_create(&t, NULL, let_go, &h[1]), 0);
+		(void)let_go(&h[0]);
+		MUST_EQ(pthread_join(t, NULL), 0);
+		winner = first_of_two(events, h[0].b.id) == h[1].b.cookie;
+		first[winner]++;
+		if (h[winner].how == LET_UNBIND)
+			MUST_EQ(h[winner].state, SVAB_PASID_BOUND);
+		if (h[!winner].how == LET_UNBIND)
+			MUST_EQ(h[!winner].state, SVAB_PASID_CLEAN);
+		for (int k = 0; k < 2; k++) {
+			bond_close(&h[k].b);
+			free(h[k].b.ring);
 		}
 	}
+	note("one thread was first %u times, the other %u times", first[0], first[1]);
+	/* No race if the order is always the same. */
+	if (n >= 50 && (!first[0] || !first[1]))
+		FAIL("one of the two threads was first in each of %u rounds", n);
 	close(events);
 }
