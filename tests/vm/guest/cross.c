@@ -19,6 +19,7 @@
 
 static void try_all(int fd)
 {
+	struct svab_bond_info info = { .size = sizeof(info) };
 	struct svab_unbind u = { .size = sizeof(u) };
 	void *p = mmap(NULL, SVA_DEMO_PORTAL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
@@ -26,6 +27,8 @@ static void try_all(int fd)
 		FAIL("a stranger mapped the portal");
 	MUST_EQ(errno, EPERM);
 	MUST(ioctl(fd, SVAB_UNBIND, &u) < 0);
+	MUST_EQ(errno, EPERM);
+	MUST(ioctl(fd, SVAB_BOND_INFO, &info) < 0);
 	MUST_EQ(errno, EPERM);
 }
 
