@@ -59,6 +59,7 @@ void check_init(void)
 
 void check_begin(void)
 {
+	watch_on();
 	fds_before = count_fds();
 	for (int i = 0; i < 2; i++)
 		refs_before[i] = module_refs(modules[i]);
@@ -229,9 +230,13 @@ static void check_module(char *why, size_t size)
 
 static void check_model(char *why, size_t size, bool expect)
 {
+	char broken[250];
 	const char *text;
-	unsigned n = hw_violations(&text);
+	unsigned n;
 
+	if (!watch_end(broken, sizeof(broken)))
+		add(why, size, "%s", broken);
+	n = hw_violations(&text);
 	/* Where they are expected they are the point of the scenario, which has looked itself. */
 	if (!expect && n)
 		add(why, size, "%u violations: %.400s", n, text);

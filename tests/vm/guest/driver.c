@@ -178,12 +178,22 @@ int module_load(const char *name, const char *params)
 		return -errno;
 	r = syscall(SYS_finit_module, fd, params, 0) < 0 ? -errno : 0;
 	close(fd);
+	if (r == 0 && strcmp(name, "svabroker") == 0)
+		watch_on();
 	return r;
 }
 
 int module_unload(const char *name)
 {
-	return syscall(SYS_delete_module, name, O_NONBLOCK) < 0 ? -errno : 0;
+	const bool watched = strcmp(name, "svabroker") == 0;
+	int r;
+
+	if (watched)
+		watch_off();
+	r = syscall(SYS_delete_module, name, O_NONBLOCK) < 0 ? -errno : 0;
+	if (watched && r)
+		watch_on();
+	return r;
 }
 
 long module_refs(const char *name)

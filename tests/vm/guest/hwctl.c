@@ -28,7 +28,7 @@ static struct {
 } * chan;
 static int port = -1;
 
-static int open_by_name(void)
+static int open_by_name(const char *wanted)
 {
 	DIR *dir = opendir("/sys/class/virtio-ports");
 	struct dirent *e;
@@ -36,13 +36,14 @@ static int open_by_name(void)
 
 	while (dir && fd < 0 && (e = readdir(dir)) != NULL) {
 		char path[300], name[64] = "";
+		size_t len = strlen(wanted);
 		FILE *f;
 
 		snprintf(path, sizeof(path), "/sys/class/virtio-ports/%.200s/name", e->d_name);
 		f = fopen(path, "re");
 		if (!f)
 			continue;
-		if (fgets(name, sizeof(name), f) && strncmp(name, PORT "\n", sizeof(PORT)) == 0) {
+		if (fgets(name, sizeof(name), f) && strncmp(name, wanted, len) == 0 && name[len] == '\n') {
 			snprintf(path, sizeof(path), "/dev/%.200s", e->d_name);
 			fd = open(path, O_RDWR | O_CLOEXEC);
 		}
@@ -53,13 +54,21 @@ static int open_by_name(void)
 	return fd;
 }
 
+int hw_port(const char *name)
+{
+	char path[100];
+	int fd;
+
+	snprintf(path, sizeof(path), "/dev/virtio-ports/%s", name);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	return fd < 0 ? open_by_name(name) : fd;
+}
+
 void hw_open(void)
 {
 	chan = mmap(NULL, sizeof(*chan), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	MUST_SYS(chan != MAP_FAILED);
-	port = open("/dev/virtio-ports/" PORT, O_RDWR | O_CLOEXEC);
-	if (port < 0)
-		port = open_by_name();
+	port = hw_port(PORT);
 	if (port < 0)
 		FAIL("the model's control channel, a virtio port named %s, cannot be opened: %s", PORT,
 		     strerror(errno));

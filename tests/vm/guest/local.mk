@@ -38,6 +38,7 @@ vm_scenario_SOURCES = \
 	tests/vm/guest/stuck.c \
 	tests/vm/guest/vfio.c \
 	tests/vm/guest/vm.h \
+	tests/vm/guest/watch.c \
 	tests/vm/guest/worker.c
 vm_scenario_CFLAGS = $(AM_CFLAGS)
 vm_scenario_LDADD = libsvaclient.la libsvadproto.la $(PROTOBUF_C_LIBS)
@@ -53,7 +54,8 @@ vm_bench_SOURCES = \
 	tests/vm/guest/kid.c \
 	tests/vm/guest/memory.c \
 	tests/vm/guest/raw.c \
-	tests/vm/guest/vm-bench.c
+	tests/vm/guest/vm-bench.c \
+	tests/vm/guest/watch.c
 vm_bench_CFLAGS = $(AM_CFLAGS)
 vm_bench_LDADD = libsvaclient.la libsvadproto.la $(PROTOBUF_C_LIBS)
 $(vm_bench_OBJECTS): $(BUILT_SOURCES)

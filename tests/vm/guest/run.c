@@ -89,7 +89,7 @@ static unsigned for_children(void (*fn)(pid_t pid))
 		pid_t pid = (pid_t)atoi(e->d_name);
 		char state = 0;
 
-		if (pid <= 0 || pid_of_parent(pid, &state) != getpid() || state == 'Z')
+		if (pid <= 0 || pid == watch_pid() || pid_of_parent(pid, &state) != getpid() || state == 'Z')
 			continue;
 		n++;
 		if (fn)
@@ -425,5 +425,6 @@ int main(int argc, char **argv)
 		pair();
 		return 0;
 	}
+	watch_start();
 	return all(only, after);
 }

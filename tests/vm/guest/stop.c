@@ -262,6 +262,38 @@ void scenario_f_late_dma(void)
 	}
 }
 
+void scenario_f_after_clean(void)
+{
+	/* The device says that it has stopped with a transaction still on its way, and the SMMU keeps what it
+	 * was told to forget: the transaction reaches memory after CLEAN, and the checker must know that it
+	 * is after. */
+	static _Alignas(64) struct sva_demo_completion done;
+	uint64_t deadline = deadline_in(20000);
+	unsigned char *p = pages(PAGE);
+	int events = ctl_open();
+	const char *text = "";
+	struct rbond b;
+
+	bond_open(&b, "accel0");
+	run_ok(&b, d_fill(p, P1, PAGE)); /* the SMMU knows the way */
+	hw("late-dma accel0 %d lie", ms(3000));
+	submit(&b, d_fill(p, P1, PAGE), &done);
+	hw("wait-busy accel0 1 %d", ms(20000));
+	hw("ignore-cfgi 1000");
+	MUST_EQ(bond_revoke(b.id), 0);
+	(void)event_await(events, SVAB_EV_DRAINED, b.id);
+	watch_sync();
+	while (!hw_violations(&text)) {
+		if (past(deadline))
+			FAIL("the checker saw nothing wrong in an access after CLEAN");
+		nap();
+	}
+	if (!strstr(text, "after CLEAN"))
+		FAIL("the checker saw something else first: %s", text);
+	bond_close(&b);
+	close(events);
+}
+
 void scenario_f_portal_goes_first(void)
 {
 	/* The portal is taken away before the device is asked: nothing new can be submitted while it stops.

@@ -77,7 +77,17 @@ const char *hw(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 bool hw_try(const char **ret_answer, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 uint64_t hw_figure(const char *line, const char *key); /* "key=N" in an answer */
 unsigned hw_violations(const char **ret_first); /* how many, and the first one's text; ret_first may be NULL */
+int hw_port(const char *name); /* a virtio port by its name; -1 and errno */
 void hw_resync(void); /* after a scenario that was killed in the middle of a request */
+
+/* ---- the watcher, which tells the model of each bond that is CLEAN (watch.c) ---- */
+
+void watch_start(void); /* once, by the runner; where it was not, the others do nothing */
+pid_t watch_pid(void);
+void watch_on(void);
+void watch_off(void); /* it holds svabroker.ko no longer */
+void watch_sync(void); /* every bond that is CLEAN by now has been told of */
+bool watch_end(char *why, size_t size); /* the same, by the runner; false: why it cannot be believed */
 
 /* ---- what the runner looks at when a scenario has ended (check.c) ---- */
 

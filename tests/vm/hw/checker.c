@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "timer.h"
+
 void checker_deinit(struct checker *c)
 {
 	for (unsigned i = 0; i < CHECKER_SIDS; i++) {
@@ -56,8 +58,9 @@ void checker_observe(struct checker *c, uint32_t sid, uint32_t ssid, bool live, 
 	if (!o)
 		return;
 	/* A descriptor whose tables are switched off names none: it is still the same owner, who does not
-	 * come back. */
-	if (live && (!o->live || (!off && (o->off || o->ttb != ttb || o->asid != asid)))) {
+	 * come back. Linux makes one so when its process ends, which may even be just after it was
+	 * invalidated. */
+	if (live && !off && (!o->live || o->off || o->ttb != ttb || o->asid != asid)) {
 		if (o->stalls)
 			checker_violation(c,
 					  "StreamID %" PRIu32 " PASID %" PRIu32
@@ -70,6 +73,7 @@ void checker_observe(struct checker *c, uint32_t sid, uint32_t ssid, bool live, 
 					  " has a new owner while the device works for the former",
 					  sid, ssid);
 		o->gen++;
+		o->since = now_ns();
 		o->clean = false;
 	}
 	if (live && !off) {
@@ -80,13 +84,16 @@ void checker_observe(struct checker *c, uint32_t sid, uint32_t ssid, bool live, 
 	o->off = live && off;
 }
 
-void checker_clean(struct checker *c, uint32_t sid, uint32_t ssid)
+bool checker_clean(struct checker *c, uint32_t sid, uint32_t ssid, uint64_t at)
 {
 	struct owner *o = checker_owner(c, sid, ssid);
 
 	if (!o)
-		return;
-	if (o->live)
+		return true;
+	/* A PASID is given on after it was called CLEAN, and the word of it takes its time to come here. */
+	if (o->since > at)
+		return false;
+	if (o->live && !o->off)
 		checker_violation(
 			c, "StreamID %" PRIu32 " PASID %" PRIu32 " called CLEAN with its descriptor valid",
 			sid, ssid);
@@ -101,6 +108,7 @@ void checker_clean(struct checker *c, uint32_t sid, uint32_t ssid)
 				  " called CLEAN with the device at work for it",
 				  sid, ssid);
 	o->clean = true;
+	return true;
 }
 
 void checker_stall(struct checker *c, uint32_t sid, uint32_t ssid, int n)

@@ -5,8 +5,8 @@
  * The checker: who owned each (StreamID, SubstreamID) when, and what must not happen. It is told what the driver's commands reveal, what
  * devices do, and each access that reaches memory. All calls with the SMMU's lock held.
  *
- * An owner is one life of a context descriptor: from its becoming valid, or changing its tables, to its next. Each has a number (its
- * generation). A violation is one of:
+ * An owner is one life of a context descriptor: from its becoming valid with its tables on, or changing them, to its next. Each has a
+ * number (its generation). A violation is one of:
  *   - memory reached by a transaction that was begun under an earlier owner
  *   - memory reached after the PASID was called CLEAN, after its descriptor was invalidated, or after its address space was switched off
  *   - a PASID given to the next owner (or called CLEAN) while a fault of the former is unanswered or a job of it still runs
@@ -28,6 +28,7 @@ struct owner {
 	uint64_t ttb;
 	uint32_t gen; /* 0: never had an owner */
 	uint16_t asid;
+	uint64_t since; /* now_ns() of its beginning */
 	bool live; /* its context descriptor is valid */
 	bool off; /* ... with its tables switched off: the process has gone */
 	bool clean; /* told by svad */
@@ -50,7 +51,9 @@ struct owner *checker_owner(struct checker *c, uint32_t sid, uint32_t ssid);
 
 /* What a context descriptor says now. */
 void checker_observe(struct checker *c, uint32_t sid, uint32_t ssid, bool live, uint64_t ttb, uint16_t asid, bool off);
-void checker_clean(struct checker *c, uint32_t sid, uint32_t ssid);
+/* It was called CLEAN at that time (now_ns()) or later. False: who owns it now came after that, and it is not about them. What cannot
+ * tell the time says UINT64_MAX. */
+bool checker_clean(struct checker *c, uint32_t sid, uint32_t ssid, uint64_t at);
 
 /* A fault of it is waiting for an answer (n = 1), or no longer (n = -1). */
 void checker_stall(struct checker *c, uint32_t sid, uint32_t ssid, int n);

@@ -29,7 +29,8 @@
  *   page-request DEV PASID ADDR   a record in the PRI queue
  *   reset                         disarms all, lets go what is held, frees stalls whose answer was lost, forgets violations
  * for the checker
- *   clean DEV PASID               svad has called it CLEAN: no access from now on, until the PASID has a new owner
+ *   clean DEV PASID [NS]          svad has called it CLEAN: no access from now on, until the PASID has a new owner.
+ *                                 NS: when, or a little before that, by `clock`: who owns it since later is not meant (ok new owner)
  *   audit DEV PASID ADDR LEN      no cached translation of the range may differ from the tables now: ok N, entries looked at
  * answers
  *   violations                    ok N [the first one's text]; also `checker`: ok violations=N accesses=N (TEXT)
@@ -38,6 +39,7 @@
  *   owner DEV PASID               ok none | ok ttb=X asid=N gen=N live=N off=N stalls=N jobs=N
  *   evtq                          ok prod=X cons=X pending=N irq=on|held
  *   trace on|off                  commands, events, slots into the log
+ *   clock                         ok N, the model's clock in ns
  *   ping                          ok
  * waits: ok VALUE, or error timeout
  *   wait-jobs DEV N, wait-pages DEV N           executed since the device was made

@@ -287,16 +287,17 @@ static void do_page_request(struct request *q)
 static void do_clean(struct request *q)
 {
 	struct smmu *s = &q->hw->smmu;
-	uint64_t pasid;
+	uint64_t pasid, at = UINT64_MAX;
+	bool about;
 
-	if (!number(q->w[2], 0xfffff, &pasid)) {
-		usage(q, "clean DEV PASID");
+	if (!number(q->w[2], 0xfffff, &pasid) || (q->n == 4 && !number(q->w[3], UINT64_MAX, &at))) {
+		usage(q, "clean DEV PASID [NS]");
 		return;
 	}
 	pthread_mutex_lock(&s->lock);
-	checker_clean(&s->checker, q->dev->opt.sid, (uint32_t)pasid);
+	about = checker_clean(&s->checker, q->dev->opt.sid, (uint32_t)pasid, at);
 	pthread_mutex_unlock(&s->lock);
-	say(q, "ok");
+	say(q, about ? "ok" : "ok new owner");
 }
 
 static void do_audit(struct request *q)
@@ -406,6 +407,11 @@ static void do_trace(struct request *q)
 	}
 	log_trace(word_is(q, 1, "on"));
 	say(q, "ok");
+}
+
+static void do_clock(struct request *q)
+{
+	say(q, "ok %" PRIu64, now_ns());
 }
 
 static void do_ping(struct request *q)
@@ -598,12 +604,12 @@ static const struct {
 	{ "return", 2, 2, true, do_vanish },	   { "evtq", 1, 3, false, do_evtq },
 	{ "cmdq", 2, 3, false, do_cmdq },	   { "ignore-tlbi", 2, 2, false, do_ignore },
 	{ "ignore-cfgi", 2, 2, false, do_ignore }, { "page-request", 4, 4, true, do_page_request },
-	{ "reset", 1, 1, false, do_reset },	   { "clean", 3, 3, true, do_clean },
+	{ "reset", 1, 1, false, do_reset },	   { "clean", 3, 4, true, do_clean },
 	{ "audit", 5, 5, true, do_audit },	   { "violations", 1, 1, false, do_violations },
 	{ "checker", 1, 1, false, do_violations }, { "violation", 2, 2, false, do_violation },
 	{ "stats", 1, 2, true, do_stats },	   { "owner", 3, 3, true, do_owner },
 	{ "trace", 2, 2, false, do_trace },	   { "ping", 1, 1, false, do_ping },
-	{ "wait", 3, 4, true, do_wait },
+	{ "clock", 1, 1, false, do_clock },	   { "wait", 3, 4, true, do_wait },
 };
 
 /* False: there is no such device; said. */

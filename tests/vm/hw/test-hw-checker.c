@@ -12,6 +12,7 @@
 #define PA UINT64_C(0x60000000)
 
 static struct space next;
+static char line[80];
 
 static void setup(void)
 {
@@ -124,6 +125,40 @@ START_TEST(after_clean)
 }
 END_TEST
 
+/* The word that a PASID is CLEAN comes when it has its next owner: it is not about that one. */
+START_TEST(clean_comes_late)
+{
+	unsigned long long at;
+
+	world_cd_set(w, WORLD_SSID, NULL, 0);
+	ck_assert_int_eq(sscanf(ask("clock"), "ok %llu", &at), 1);
+	world_cd_set(w, WORLD_SSID, &next, CD_S | CD_R | CD_A);
+	snprintf(line, sizeof(line), "clean accel0 5 %llu", at);
+	ck_assert_str_eq(ask(line), "ok new owner");
+	read_ok();
+	expect(0, "");
+	/* Nor when that one has been cut off and is not CLEAN yet. */
+	stall();
+	world_cd_set(w, WORLD_SSID, NULL, 0);
+	ck_assert_str_eq(ask(line), "ok new owner");
+	expect(0, "");
+}
+END_TEST
+
+START_TEST(clean_in_time)
+{
+	unsigned long long at;
+
+	ck_assert_int_eq(sscanf(ask("clock"), "ok %llu", &at), 1);
+	snprintf(line, sizeof(line), "clean accel0 5 %llu", at);
+	ck_assert_str_eq(ask(line), "ok");
+	expect(1, "with its descriptor valid");
+	read_ok();
+	expect(2, "with its descriptor valid");
+	ck_assert_ptr_nonnull(strstr(ask("violation 1"), "after CLEAN"));
+}
+END_TEST
+
 START_TEST(clean_too_early)
 {
 	ask("clean accel0 5");
@@ -161,6 +196,28 @@ START_TEST(ended_space)
 	world_cfgi_cd(w, WORLD_SSID);
 	read_ok();
 	expect(2, "that has ended");
+}
+END_TEST
+
+/* Linux switches the tables off when a process ends, in a descriptor that a detaching at the same moment has
+ * just invalidated: it is valid again, leads nowhere, and is nobody's. */
+START_TEST(ended_after_detaching)
+{
+	const uint64_t cd = world_cd(w, WORLD_SSID)[0];
+	unsigned long long at;
+
+	read_ok();
+	world_cd_set(w, WORLD_SSID, NULL, 0);
+	ck_assert_int_eq(sscanf(ask("clock"), "ok %llu", &at), 1);
+	world_cd(w, WORLD_SSID)[0] = (cd & ~(CD_S | CD_R)) | BIT64(14);
+	world_cfgi_cd(w, WORLD_SSID);
+	snprintf(line, sizeof(line), "clean accel0 5 %llu", at);
+	ck_assert_str_eq(ask(line), "ok");
+	expect(0, "");
+	world_cd_set(w, WORLD_SSID, &next, CD_S | CD_R | CD_A);
+	ck_assert_str_eq(ask(line), "ok new owner");
+	read_ok();
+	expect(0, "");
 }
 END_TEST
 
@@ -272,6 +329,7 @@ START_TEST(requests_refused)
 		"page-request 0 1",
 		"clean accel0",
 		"clean accel0 x",
+		"clean accel0 5 x",
 		"audit 0 1 2",
 		"violation x",
 		"owner accel0",
@@ -372,9 +430,12 @@ static Suite *suite(void)
 	tcase_add_test(tc, reused_with_stall);
 	tcase_add_test(tc, reused_with_job);
 	tcase_add_test(tc, after_clean);
+	tcase_add_test(tc, clean_comes_late);
+	tcase_add_test(tc, clean_in_time);
 	tcase_add_test(tc, clean_too_early);
 	tcase_add_test(tc, stale_descriptor);
 	tcase_add_test(tc, ended_space);
+	tcase_add_test(tc, ended_after_detaching);
 	tcase_add_test(tc, stale_tlb);
 	tcase_add_test(tc, never_invalidated);
 	tcase_add_test(tc, audit_silent);
