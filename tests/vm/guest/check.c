@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define IDLE_MS 30000
+#define ANSWER_MS 10000
 #define KMEMLEAK "/sys/kernel/debug/kmemleak"
 
 static int kmsg = -1;
@@ -243,8 +244,19 @@ static void check_model(char *why, size_t size, bool expect)
 	hw("reset");
 }
 
+/* Whoever has ended, each fault is answered. What is on its way may take its time, and so may a drain. */
+static void check_stalls(char *why, size_t size)
+{
+	for (unsigned i = 0; i < 4; i++)
+		if (!hw_try(NULL, "wait-answered accel%u %d", i, ms(ANSWER_MS)))
+			add(why, size, "%llu faults of accel%u were not answered within %d ms",
+			    (unsigned long long)hw_figure(hw("stats accel%u", i), "stalls"), i,
+			    ms(ANSWER_MS));
+}
+
 void check_end(char *why, size_t size, bool expect_violations)
 {
+	check_stalls(why, size);
 	/* The reset disarms what a failed scenario left: a drain that waits for it would never end. What
 	 * comes of that drain counts too. */
 	check_model(why, size, expect_violations);

@@ -44,6 +44,7 @@
  * waits: ok VALUE, or error timeout
  *   wait-jobs DEV N, wait-pages DEV N           executed since the device was made
  *   wait-stall DEV [N], wait-no-stall DEV       stalls outstanding
+ *   wait-answered DEV                           ... without those whose answer was lost by `response`
  *   wait-held DEV [N], wait-idle DEV, wait-busy DEV; also: wait DEV held|idle|busy [MS]
  *   wait-pending [N], wait-empty                records unread in the event queue
  *   wait-pri                                    no page request unanswered

@@ -484,6 +484,11 @@ static uint64_t v_stalls(struct request *q)
 	return stall_count(&q->hw->smmu, q->dev->opt.sid);
 }
 
+static uint64_t v_unanswered(struct request *q)
+{
+	return stall_unanswered(&q->hw->smmu, q->dev->opt.sid);
+}
+
 static uint64_t v_pending(struct request *q)
 {
 	uint64_t v;
@@ -520,7 +525,7 @@ static const struct wait waits[] = {
 	{ "wait-held", v_held, true, true, false },	 { "wait-idle", v_busy, true, false, true },
 	{ "wait-busy", v_busy, true, true, false },	 { "wait-pending", v_pending, false, true, false },
 	{ "wait-empty", v_pending, false, false, true }, { "wait-pri", v_pri, false, false, true },
-	{ "wait-stop", v_stops, true, true, false },
+	{ "wait-stop", v_stops, true, true, false },	 { "wait-answered", v_unanswered, true, false, true },
 };
 
 /* Polled: what is waited for changes in many places, and none of them shall have to know. */

@@ -228,6 +228,7 @@ void stall_terminate(struct smmu *s, uint32_t sid); /* as CMD_STALL_TERM; no loc
 bool stall_orphan(struct smmu *s, struct waiter *w);
 void stall_free_lost(struct smmu *s, uint32_t sid, bool all); /* those whose answer was lost by injection */
 unsigned stall_count(struct smmu *s, uint32_t sid); /* outstanding ones of a stream */
+unsigned stall_unanswered(struct smmu *s, uint32_t sid); /* the same, without those whose answer was lost by injection */
 
 /* cmd.c: the one at the head of the queue. CERROR_*. */
 unsigned cmd_execute(struct smmu *s, const uint64_t cmd[COMMAND_DWORDS]);

@@ -258,6 +258,17 @@ void stall_free_lost(struct smmu *s, uint32_t sid, bool all)
 	}
 }
 
+unsigned stall_unanswered(struct smmu *s, uint32_t sid)
+{
+	unsigned n = 0;
+
+	pthread_mutex_lock(&s->lock);
+	for (unsigned i = 0; i < s->opt.stall_max; i++)
+		n += s->stalls[i].used && s->stalls[i].access.sid == sid && !s->stalls[i].lost;
+	pthread_mutex_unlock(&s->lock);
+	return n;
+}
+
 unsigned stall_count(struct smmu *s, uint32_t sid)
 {
 	unsigned n = 0;

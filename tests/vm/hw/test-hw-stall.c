@@ -117,6 +117,7 @@ START_TEST(answers_lost_and_late)
 	world_resume(w, next_stag(), RESUME_RETRY);
 	ck_assert_uint_eq(woken.n, 0);
 	ck_assert_uint_eq(stall_count(w->smmu, 1), 1);
+	ck_assert_uint_eq(stall_unanswered(w->smmu, 1), 0);
 	smmu_faults_off(w->smmu);
 	ck_assert_uint_eq(woken.n, 1);
 	ck_assert_int_eq(woken.a, ANSWER_ABORT);
@@ -128,6 +129,7 @@ START_TEST(answers_lost_and_late)
 	stag = next_stag();
 	world_resume(w, stag, RESUME_RETRY);
 	ck_assert_uint_eq(woken.n, 0);
+	ck_assert_uint_eq(stall_unanswered(w->smmu, 1), 1);
 	ck_assert_uint_eq(timers_flush(&w->hw.timers), 1);
 	ck_assert_uint_eq(woken.n, 1);
 	ck_assert_uint_eq(world_violations(w), 0);
