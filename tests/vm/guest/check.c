@@ -68,7 +68,8 @@ void check_begin(void)
 
 /* ---- the kernel's log ---- */
 
-/* Words with which the kernel says that something is wrong with itself. */
+/* Words with which the kernel says that something is wrong with itself: one a line, tests/vm/run reads them
+ * here. */
 static const char *const splats[] = {
 	"BUG:",
 	"WARNING:",
@@ -85,8 +86,9 @@ static const char *const splats[] = {
 	"Oops",
 	"Kernel panic",
 	"blocked for more than",
-	"rcu_preempt detected stalls",
-	"rcu_sched self-detected stall",
+	"detected stall", /* rcu_sched or rcu_preempt, "self-" or not: kernels differ */
+	"detected expedited stall",
+	"register non-static key",
 	"soft lockup",
 	"refcount_t:",
 	"ODEBUG:",
