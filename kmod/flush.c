@@ -316,6 +316,8 @@ static int svab_evtq_mark(const struct svab_smmu *smmu, struct svab_evtq_mark *m
 		mark->ahead = 0;
 	mark->passed = 0;
 	mark->full = mark->ahead == smmu->entries || ((prod ^ cons) & SVAB_SMMU_OVERFLOW);
+	if (svab_mutated(SVAB_MUT_FLUSH_NO_FULL) && mark->full)
+		*mark = (struct svab_evtq_mark){ .cons = cons };
 	return 0;
 }
 

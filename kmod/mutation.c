@@ -25,6 +25,7 @@ static const char *const svab_mutation_names[] = {
 	[SVAB_MUT_FLUSH_NO_IRQ] = "flush-no-irq",
 	[SVAB_MUT_FLUSH_NO_IOPF] = "flush-no-iopf",
 	[SVAB_MUT_FLUSH_NO_SECOND_LOOK] = "flush-no-second-look",
+	[SVAB_MUT_FLUSH_NO_FULL] = "flush-no-full",
 };
 
 static int svab_mutation;

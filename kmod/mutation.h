@@ -28,6 +28,7 @@ enum svab_mutation {
 	SVAB_MUT_FLUSH_NO_IRQ, /* the interrupt's thread is not awaited */
 	SVAB_MUT_FLUSH_NO_IOPF, /* the fault queue is not awaited */
 	SVAB_MUT_FLUSH_NO_SECOND_LOOK, /* records until the detaching are not awaited */
+	SVAB_MUT_FLUSH_NO_FULL, /* a full queue is taken for an empty one */
 };
 
 #ifdef SVAB_MUTATIONS

@@ -121,6 +121,7 @@ struct act {
 	unsigned late_ms;   /* the interrupt, after the fault */
 	unsigned record_ms; /* the record is written so much later than the fault, and before its interrupt */
 	unsigned tries;	    /* so many others have bound before the interrupt comes */
+	void (*before)(void);	 /* the interrupt withheld, and A's fault still to come */
 	void (*meanwhile)(void); /* once A is dead, the interrupt still withheld */
 	/* out, ms since the fault */
 	uint32_t pasid;
@@ -148,6 +149,8 @@ static void play(struct act *act)
 	if (act->record_ms)
 		hw("evtq late %u", act->record_ms);
 	hw("evtq hold");
+	if (act->before)
+		act->before();
 	actor_fault(&a, device);
 	fault = now_ns();
 	irq_at = fault + (uint64_t)act->late_ms * 1000000u;
@@ -252,6 +255,8 @@ static void overflow(void)
 void scenario_k_full_queue(void)
 {
 	never((struct act){ .late_ms = 300, .tries = 4, .meanwhile = overflow });
+	/* And A's fault finds the queue full: its record is written once there is room. */
+	never((struct act){ .late_ms = 300, .tries = 4, .before = overflow });
 }
 
 static void junk(void)
