@@ -32,6 +32,7 @@ vm_scenario_SOURCES = \
 	tests/vm/guest/race.c \
 	tests/vm/guest/raw.c \
 	tests/vm/guest/remove.c \
+	tests/vm/guest/reopen.c \
 	tests/vm/guest/run.c \
 	tests/vm/guest/slow.c \
 	tests/vm/guest/stop.c \
