@@ -80,6 +80,7 @@ svadctl_SOURCES = \
 	client/ctl/doctor.h \
 	client/ctl/doctor_config.c \
 	client/ctl/doctor_containers.c \
+	client/ctl/doctor_device.c \
 	client/ctl/doctor_hardware.c \
 	client/ctl/doctor_iommu.c \
 	client/ctl/doctor_log.c \

@@ -222,6 +222,12 @@ test_doctor_CPPFLAGS = $(TEST_CPPFLAGS)
 test_doctor_CFLAGS = $(TEST_CFLAGS) $(JANSSON_CFLAGS)
 test_doctor_LDADD = libsvad-common.la libsvadproto.la $(PROTOBUF_C_LIBS) $(JANSSON_LIBS) $(TEST_LIBS)
 
+UNIT_TESTS += test-doctor-device
+test_doctor_device_SOURCES = tests/unit/test-doctor-device.c client/ctl/doctor_device.c
+test_doctor_device_CPPFLAGS = $(TEST_CPPFLAGS)
+test_doctor_device_CFLAGS = $(TEST_CFLAGS)
+test_doctor_device_LDADD = $(TEST_LIBS)
+
 UNIT_TESTS += test-doctor-runtimes
 test_doctor_runtimes_SOURCES = tests/unit/test-doctor-runtimes.c \
 	client/ctl/cgroup.c client/ctl/doctor_runtimes.c client/ctl/machine.c

@@ -81,26 +81,14 @@ void doctor_say(struct doctor *d, enum section section, enum level level, const 
 
 /* ---- the daemon ---- */
 
-/* The kernel module says why a device cannot be used; what to do about it is said here. */
 static const char *device_remedy(const Svad__V1__Device *dev, char *buf, size_t size)
 {
-	static const struct {
-		const char *says, *remedy;
-	} remedies[] = {
-		{ "built without SVA", "a kernel with CONFIG_ARM_SMMU_V3_SVA" },
-		{ "SVA is off", "what the SMMUv3's driver says of it is among the hardware findings below" },
-		{ "not behind an IOMMU", "firmware: iommus in its device tree node, or its mapping in IORT" },
-		{ "no PASID", "firmware: pasid-num-bits, or its width in IORT; PCI: a PASID capability" },
-		{ "page faults", "firmware: dma-can-stall, or the stall flag in IORT, if the hardware can" },
-		{ "coherent", "firmware: dma-coherent, or IORT's memory properties, if the hardware is" },
-		{ "group", "SVA needs an IOMMU group of its own: see the hardware findings below" },
-	};
+	const char *remedy = NULL;
 
-	for (size_t i = 0; dev->health == SVAD__V1__DEVICE_HEALTH__HEALTH_GONE &&
-			   i < sizeof(remedies) / sizeof(remedies[0]);
-	     i++)
-		if (strstr(dev->reason, remedies[i].says))
-			return remedies[i].remedy;
+	if (dev->health == SVAD__V1__DEVICE_HEALTH__HEALTH_GONE)
+		remedy = doctor_device_remedy(dev->reason);
+	if (remedy)
+		return remedy;
 	snprintf(buf, size, "svadctl device show %s", dev->name);
 	return buf;
 }

@@ -40,6 +40,9 @@ void doctor_containers(struct doctor *d, const struct ctl *ctl, const struct mac
 /* Its part on the CNI plugin. registered: there are containers, so somebody registers them. */
 void doctor_runtimes(struct doctor *d, const struct machine *m, bool registered);
 
+/* The kernel module says why a device cannot be used; what to do about it is said here. NULL: not known. */
+const char *doctor_device_remedy(const char *reason);
+
 /* What real hardware needs: doctor_hardware.c, which calls the others. */
 void doctor_probe_hardware(struct doctor *d, const struct machine *m);
 void doctor_config(struct doctor *d, const struct machine *m);	/* the kernel's configuration */
