@@ -5,7 +5,9 @@ EXTRA_DIST += \
 	tests/vm/bare/Makefile \
 	tests/vm/bare/accel.c \
 	tests/vm/bare/bare.h \
+	tests/vm/bare/function.c \
 	tests/vm/bare/late.c \
+	tests/vm/bare/plain.c \
 	tests/vm/bare/provider.c \
 	tests/vm/devicetree \
 	tests/vm/init \

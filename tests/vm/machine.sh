@@ -12,6 +12,6 @@ machine_options() {
 		-object "memory-backend-file,id=ram1,share=on,mem-path=$1,offset=512M,size=512M"
 		-numa node,nodeid=0,memdev=ram0,cpus=0-1 -numa node,nodeid=1,memdev=ram1
 		-nodefaults -display none -no-reboot
-		-device pci-testdev,addr=5
+		-device pci-testdev,addr=5 -device nvme,serial=svad,addr=9
 	)
 }

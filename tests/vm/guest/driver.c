@@ -13,12 +13,13 @@
 #include <unistd.h>
 
 #define PLATFORM "/sys/bus/platform"
-#define MAX_DEVICES 8
+#define MAX_DEVICES 16
 
 static struct device {
 	char label[32];	 /* accel0 */
 	char name[64];	 /* 7d000000.accel */
-	char driver[64]; /* svad_accel */
+	char driver[64]; /* svad-accel */
+	bool spare;	 /* no driver's, until a scenario gives it to one */
 } devices[MAX_DEVICES];
 static unsigned n_devices;
 
@@ -54,6 +55,15 @@ static bool driver_of(const char *name, char *ret, size_t size)
 	return true;
 }
 
+/* Its compatible is nobody's. */
+static bool is_spare(const char *name)
+{
+	char path[200], compatible[64];
+
+	snprintf(path, sizeof(path), PLATFORM "/devices/%s/of_node/compatible", name);
+	return read_text(path, compatible, sizeof(compatible)) && strcmp(compatible, "svad,vm-accel") == 0;
+}
+
 void driver_init(void)
 {
 	DIR *dir = opendir(PLATFORM "/devices");
@@ -67,7 +77,8 @@ void driver_init(void)
 		if (!read_text(path, d->label, sizeof(d->label)) || strncmp(d->label, "accel", 5) != 0)
 			continue;
 		snprintf(d->name, sizeof(d->name), "%.63s", e->d_name);
-		if (!driver_of(d->name, d->driver, sizeof(d->driver)))
+		d->spare = !driver_of(d->name, d->driver, sizeof(d->driver));
+		if (d->spare && !is_spare(d->name))
 			FAIL("no driver has taken %s (%s)", d->label, d->name);
 		n_devices++;
 	}
@@ -124,23 +135,48 @@ static bool override(const struct device *d, const char *driver)
 	return write_file(path, driver);
 }
 
-void bare_take(const char *label)
+void driver_want(const char *label, const char *driver)
+{
+	MUST_SYS(override(find(label), driver));
+}
+
+void driver_give(const char *label, const char *driver)
 {
 	const struct device *d = find(label);
-	char driver[64];
+	char now[64];
+
+	driver_want(label, driver);
+	MUST_SYS(write_file(PLATFORM "/drivers_probe", d->name));
+	if (!driver_of(d->name, now, sizeof(now)) || strcmp(now, driver) != 0)
+		FAIL("%s has not taken %s", driver, label);
+}
+
+void driver_take_back(const char *label)
+{
+	const struct device *d = find(label);
+	char driver[64], path[200];
+
+	if (driver_of(d->name, driver, sizeof(driver))) {
+		snprintf(path, sizeof(path), PLATFORM "/drivers/%s/unbind", driver);
+		(void)write_file(path, d->name);
+	}
+	(void) override(d, "\n");
+}
+
+void bare_take(const char *label)
+{
 	int r = module_load("bare", "");
 
 	if (r != 0 && r != -EEXIST)
 		FAIL("bare.ko: %s", strerror(-r));
 	MUST_EQ(driver_unbind(label), 0);
-	MUST_SYS(override(d, "svad-bare\n"));
-	MUST_SYS(write_file(PLATFORM "/drivers_probe", d->name));
-	if (!driver_of(d->name, driver, sizeof(driver)) || strcmp(driver, "svad-bare") != 0)
-		FAIL("the bare provider has not taken %s", label);
+	driver_give(label, "svad-bare");
 }
 
 static void bare_give_back(void)
 {
+	static const char *const helpers[] = { "bare", "late", "plain", "function" };
+
 	for (unsigned i = 0; i < n_devices; i++) {
 		const struct device *d = &devices[i];
 		char driver[64];
@@ -150,18 +186,20 @@ static void bare_give_back(void)
 			(void) override(d, "\n");
 		}
 	}
-	if (module_loaded("bare"))
-		(void)module_unload("bare");
-	if (module_loaded("late"))
-		(void)module_unload("late");
+	for (size_t i = 0; i < sizeof(helpers) / sizeof(helpers[0]); i++)
+		if (module_loaded(helpers[i]))
+			(void)module_unload(helpers[i]);
 }
 
 void driver_restore(void)
 {
+	for (unsigned i = 0; i < n_devices; i++)
+		if (devices[i].spare)
+			driver_take_back(devices[i].label);
 	bare_give_back();
 	modules_load();
 	for (unsigned i = 0; i < n_devices; i++)
-		if (!driver_bound(devices[i].label))
+		if (!devices[i].spare && !driver_bound(devices[i].label))
 			(void)driver_bind(devices[i].label);
 }
 

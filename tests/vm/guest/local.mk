@@ -16,6 +16,7 @@ vm_scenario_SOURCES = \
 	tests/vm/guest/check.c \
 	tests/vm/guest/container.c \
 	tests/vm/guest/cross.c \
+	tests/vm/guest/ctlrun.c \
 	tests/vm/guest/daemon.c \
 	tests/vm/guest/driver.c \
 	tests/vm/guest/end.c \
@@ -29,6 +30,7 @@ vm_scenario_SOURCES = \
 	tests/vm/guest/many.c \
 	tests/vm/guest/mem.c \
 	tests/vm/guest/memory.c \
+	tests/vm/guest/off.c \
 	tests/vm/guest/race.c \
 	tests/vm/guest/raw.c \
 	tests/vm/guest/remove.c \

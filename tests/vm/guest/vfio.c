@@ -8,14 +8,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../../../daemon/vfio_abi.h"
@@ -72,79 +70,6 @@ static uint32_t smmu_register(unsigned offset)
 	munmap((void *)(uintptr_t)page, 4096);
 	close(fd);
 	return v;
-}
-
-/* ---- svadctl ---- */
-
-static char out[65536];
-
-/* Its exit status; what it wrote is in out. */
-static int ctl_run(const char *socket, const char *const *args)
-{
-	char program[256];
-	const char *argv[16] = { program, "--socket", socket };
-	size_t used = 0;
-	int fds[2], status, n = 3;
-	uint64_t deadline = deadline_in(60000);
-	pid_t pid;
-
-	snprintf(program, sizeof(program), "%s/svadctl", vm.bindir);
-	while (*args && n < 15)
-		argv[n++] = *args++;
-	MUST_SYS(pipe2(fds, O_CLOEXEC) == 0);
-	fflush(stdout);
-	pid = fork();
-	MUST_SYS(pid >= 0);
-	if (pid == 0) {
-		dup2(fds[1], STDOUT_FILENO);
-		dup2(fds[1], STDERR_FILENO);
-		execv(program, (char *const *)(uintptr_t)argv);
-		_exit(127);
-	}
-	close(fds[1]);
-	for (;;) {
-		struct pollfd p = { .fd = fds[0], .events = POLLIN };
-		ssize_t len;
-
-		if (poll(&p, 1, ms_left(deadline)) != 1)
-			FAIL("svadctl does not end: %.200s", out);
-		MUST(used < sizeof(out) - 1);
-		len = read(fds[0], out + used, sizeof(out) - 1 - used);
-		MUST_SYS(len >= 0);
-		if (len == 0)
-			break;
-		used += (size_t)len;
-	}
-	out[used] = 0;
-	close(fds[0]);
-	MUST_SYS(waitpid(pid, &status, 0) == pid);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-#define CTL_RUN(socket, ...) ctl_run(socket, (const char *const[]){ __VA_ARGS__, NULL })
-
-static void print_out(void)
-{
-	char *save = NULL;
-
-	for (char *line = strtok_r(out, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-		note("  %s", line);
-}
-
-/* The text is there. */
-static void says(const char *text)
-{
-	if (strstr(out, text))
-		return;
-	print_out();
-	FAIL("svadctl does not say: %s", text);
-}
-
-static void is(int status, int wanted)
-{
-	if (status == wanted)
-		return;
-	print_out();
-	FAIL("svadctl ended with %d, not %d", status, wanted);
 }
 
 /* ---- what the daemon tells ---- */
@@ -208,12 +133,12 @@ void scenario_m_vfio(void)
 	d = probe(rpc);
 	check_told(d);
 	snprintf(node, sizeof(node), "/dev/vfio/devices/%.16s", d->cdev);
-	is(CTL_RUN(admin, "device", "show", FUNCTION), 0);
-	says("bound to vfio-pci");
-	says(kernel_tells() ? "SMMUv3, 16 PASID bits, can stall" : "does not tell");
-	print_out();
-	is(CTL_RUN(admin, "device", "show", FUNCTION, "--json"), 0);
-	says("\"driver\": \"vfio-pci\"");
+	ctl_is(CTL_RUN(admin, "device", "show", FUNCTION), 0);
+	ctl_says("bound to vfio-pci");
+	ctl_says(kernel_tells() ? "SMMUv3, 16 PASID bits, can stall" : "does not tell");
+	ctl_print();
+	ctl_is(CTL_RUN(admin, "device", "show", FUNCTION, "--json"), 0);
+	ctl_says("\"driver\": \"vfio-pci\"");
 
 	/* Somebody uses it: it is left alone, and said so. */
 	iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
@@ -224,16 +149,16 @@ void scenario_m_vfio(void)
 	d = probe(rpc);
 	if (!strstr(d->untold, "in use"))
 		FAIL("a device in use: %s", d->untold);
-	is(CTL_RUN(admin, "doctor"), 0);
-	says("in use");
+	ctl_is(CTL_RUN(admin, "doctor"), 0);
+	ctl_says("in use");
 	close(device);
 	close(iommufd);
 	for (unsigned i = 0; i < 20; i++)
 		check_told(probe(rpc));
 
 	vfio_release();
-	is(CTL_RUN(admin, "device", "show", FUNCTION), 1);
-	says("NOT_FOUND");
+	ctl_is(CTL_RUN(admin, "device", "show", FUNCTION), 1);
+	ctl_says("NOT_FOUND");
 	close(rpc);
 	svad_stop();
 }
@@ -243,36 +168,36 @@ void scenario_m_doctor(void)
 	const char *admin = svad_start();
 	char line[256];
 
-	is(CTL_RUN(admin, "doctor"), 0);
-	says("Hardware (backend = kmod) serves here.");
-	says("svad's kernel module is loaded");
-	says("an SMMUv3 is active: smmu3.");
-	says("is coherent, can stall, and shares the CPUs' page tables, says its driver");
-	says("CONFIG_ARM_SMMU_V3_SVA=y");
-	says("device accel3 cannot stop one PASID");
+	ctl_is(CTL_RUN(admin, "doctor"), 0);
+	ctl_says("Hardware (backend = kmod) serves here.");
+	ctl_says("svad's kernel module is loaded");
+	ctl_says("an SMMUv3 is active: smmu3.");
+	ctl_says("is coherent, can stall, and shares the CPUs' page tables, says its driver");
+	ctl_says("CONFIG_ARM_SMMU_V3_SVA=y");
+	ctl_says("device accel3 cannot stop one PASID");
 	for (unsigned i = 0; i < 4; i++) {
 		snprintf(line, sizeof(line), "device accel%u is healthy", i);
-		says(line);
+		ctl_says(line);
 		snprintf(line, sizeof(line),
 			 "accel%u (%s): 16 PASID bits, faults by stall, coherent, driver svad-accel", i,
 			 i == 0	  ? driver_device("accel0")
 			 : i == 1 ? driver_device("accel1")
 			 : i == 2 ? driver_device("accel2")
 				  : driver_device("accel3"));
-		says(line);
+		ctl_says(line);
 	}
-	print_out();
-	is(CTL_RUN(admin, "doctor", "--json"), 0);
-	says("\"serves\": true");
-	is(CTL_RUN(admin, "device", "show", "accel1"), 0);
-	says("Page faults    handled: it stalls until the page is there");
-	says("Its firmware   16 PASID bits, can stall, coherent");
-	says("driver svad-accel");
-	print_out();
+	ctl_print();
+	ctl_is(CTL_RUN(admin, "doctor", "--json"), 0);
+	ctl_says("\"serves\": true");
+	ctl_is(CTL_RUN(admin, "device", "show", "accel1"), 0);
+	ctl_says("Page faults    handled: it stalls until the page is there");
+	ctl_says("Its firmware   16 PASID bits, can stall, coherent");
+	ctl_says("driver svad-accel");
+	ctl_print();
 
 	MUST_EQ(driver_unbind("accel1"), 0);
-	is(CTL_RUN(admin, "doctor"), 0); /* the other three serve */
-	says("no driver is bound to it");
+	ctl_is(CTL_RUN(admin, "doctor"), 0); /* the other three serve */
+	ctl_says("no driver is bound to it");
 	MUST_EQ(driver_bind("accel1"), 0);
 	svad_stop();
 }

@@ -238,6 +238,10 @@ bool driver_bound(const char *device);
 int driver_unbind(const char *device); /* 0 or -errno: returns when svab_device_unregister did */
 int driver_bind(const char *device);
 const char *driver_device(const char *device); /* "7d000000.accel": its name in sysfs */
+/* accel4 and on are nobody's. To a driver (which must take it; whose module is there), and back. */
+void driver_give(const char *device, const char *driver);
+void driver_take_back(const char *device);
+void driver_want(const char *device, const char *driver); /* the driver takes it when it comes, or is asked to */
 /* Gives a device to bare.ko's driver, which is loaded for it; driver_restore() gives it back and unloads. */
 void bare_take(const char *device);
 void driver_restore(void); /* whatever a failed scenario left unbound */
@@ -264,6 +268,14 @@ const char *svad_start(void);
 void svad_stop(void);
 
 int contained(const char *device); /* container.c: what runs inside one; the status of its process */
+/* svadctl (ctlrun.c): its exit status; what it wrote is in ctl_out. */
+extern char ctl_out[65536];
+int ctl_run(const char *socket, const char *const *args);
+#define CTL_RUN(socket, ...) ctl_run(socket, (const char *const[]){ __VA_ARGS__, NULL })
+void ctl_print(void);
+void ctl_says(const char *text); /* must be there */
+void ctl_is(int status, int wanted);
+
 void pair(void); /* bug2017.c: the bare provider and svad, side by side */
 
 #endif

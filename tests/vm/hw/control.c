@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The control channel: one request a line, one answer a line, "ok ..." or "error WORDS". Any number of
- * connections, each with its requests in order. DEV: accel0..accel3 or 0..3. N: decimal, or hexadecimal with
+ * connections, each with its requests in order. DEV: accel0..accel9 or 0..9. N: decimal, or hexadecimal with
  * 0x. A wait's last argument may be its limit in ms (else 30000).
  *
  * faults, all off after `reset`

@@ -50,7 +50,11 @@ static void *smmu_thread(void *arg)
 	(void)arg;
 	prctl(PR_SET_TIMERSLACK, 1000);
 	while (!quit) {
-		if (smmu_poll(&hw.smmu))
+		bool any = false;
+
+		for (unsigned i = 0; i < HW_SMMUS; i++)
+			any |= smmu_poll(hw_smmu(&hw, i));
+		if (any)
 			last = now_ns();
 		else
 			breathe(now_ns() - last);
@@ -110,7 +114,7 @@ static void *control_thread(void *arg)
 static void usage(FILE *f)
 {
 	fprintf(f, "Usage: vm-hw --ram FILE --size SIZE --control SOCKET [OPTION...]\n"
-		   "Plays an SMMUv3 and four accelerators in the memory of a guest.\n\n"
+		   "Plays SMMUv3s and accelerators in the memory of a guest.\n\n"
 		   "  --ram FILE        the guest's memory, which QEMU shares\n"
 		   "  --size SIZE       its size, as 1G\n"
 		   "  --control SOCKET  where to listen for requests (tests/vm/hw/control.c)\n"
@@ -151,7 +155,7 @@ static bool parse_accel(const char *text, struct hw_options *o)
 		{ "nostop", SVAD_ACCEL_F_RESET },
 	};
 
-	if (text[0] < '0' || text[0] >= '0' + (int)HW_ACCELS || text[1] != ':')
+	if (text[0] < '0' || text[0] >= '0' + (int)HW_GOOD || text[1] != ':')
 		return false;
 	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (!strcmp(text + 2, kinds[i].name)) {
@@ -314,7 +318,7 @@ int main(int argc, char **argv)
 	start(&smmu, smmu_thread, NULL);
 	start(&accel, accel_thread, NULL);
 	for (unsigned i = 0; i < HW_ACCELS; i++)
-		for (unsigned k = 0; k < a.hw.engines; k++)
+		for (unsigned k = 0; k < hw.accels[i].opt.engines; k++)
 			start(&engines[n++], engine_thread, &hw.accels[i]);
 	start(&control_t, control_thread, control);
 	if (a.qtest)

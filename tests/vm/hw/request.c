@@ -20,6 +20,7 @@ struct request {
 	unsigned n;
 	char *w[WORDS + 1];
 	struct accel *dev; /* word 1, where the request has one */
+	struct smmu *smmu; /* the device's, else the first */
 	char *buf;
 	unsigned size;
 };
@@ -91,7 +92,7 @@ static void do_stop(struct request *q)
 
 static void do_response(struct request *q)
 {
-	struct smmu *s = &q->hw->smmu;
+	struct smmu *s = q->smmu;
 	uint64_t n = 0;
 	bool ok = (word_is(q, 2, "normal") && q->n == 3) ||
 		  ((word_is(q, 2, "lose") || word_is(q, 2, "delay")) && q->n == 4 &&
@@ -178,7 +179,7 @@ static bool junk(struct smmu *s)
 
 static void evtq_junk(struct request *q, uint64_t n)
 {
-	struct smmu *s = &q->hw->smmu;
+	struct smmu *s = q->smmu;
 	const unsigned late = s->faults.evtq_late_ms;
 	uint64_t done = 0;
 
@@ -191,7 +192,7 @@ static void evtq_junk(struct request *q, uint64_t n)
 
 static void do_evtq(struct request *q)
 {
-	struct smmu *s = &q->hw->smmu;
+	struct smmu *s = q->smmu;
 	uint64_t n = 0;
 
 	pthread_mutex_lock(&s->lock);
@@ -231,7 +232,7 @@ static void do_evtq(struct request *q)
 
 static void do_cmdq(struct request *q)
 {
-	struct smmu *s = &q->hw->smmu;
+	struct smmu *s = q->smmu;
 	uint64_t us = 0;
 
 	pthread_mutex_lock(&s->lock);
@@ -253,7 +254,7 @@ static void do_cmdq(struct request *q)
 
 static void do_ignore(struct request *q)
 {
-	struct smmu *s = &q->hw->smmu;
+	struct smmu *s = q->smmu;
 	uint64_t n;
 
 	if (!number(q->w[1], UINT32_MAX, &n)) {
@@ -275,7 +276,7 @@ static void do_page_request(struct request *q)
 
 	if (!number(q->w[2], 0xfffff, &pasid) || !number(q->w[3], UINT64_MAX, &addr))
 		usage(q, "page-request DEV PASID ADDR");
-	else if (!pri_request(&q->hw->smmu, q->dev->opt.sid, (uint32_t)pasid, addr))
+	else if (!pri_request(q->smmu, q->dev->opt.sid, (uint32_t)pasid, addr))
 		say(q, "error the PRI queue is off, or full");
 	else
 		say(q, "ok");
@@ -286,7 +287,7 @@ static void do_page_request(struct request *q)
 
 static void do_clean(struct request *q)
 {
-	struct smmu *s = &q->hw->smmu;
+	struct smmu *s = q->smmu;
 	uint64_t pasid, at = UINT64_MAX;
 	bool about;
 
@@ -308,12 +309,28 @@ static void do_audit(struct request *q)
 	    !number(q->w[4], BIT64(40), &len))
 		usage(q, "audit DEV PASID ADDR LEN");
 	else
-		say(q, "ok %u", smmu_audit(&q->hw->smmu, q->dev->opt.sid, (uint32_t)pasid, addr, len));
+		say(q, "ok %u", smmu_audit(q->smmu, q->dev->opt.sid, (uint32_t)pasid, addr, len));
+}
+
+/* The first SMMU of which there is one to tell. */
+static struct smmu *accused(struct request *q)
+{
+	for (unsigned i = 1; i < HW_SMMUS; i++) {
+		struct smmu *s = hw_smmu(q->hw, i);
+		uint64_t n;
+
+		pthread_mutex_lock(&s->lock);
+		n = s->checker.violations;
+		pthread_mutex_unlock(&s->lock);
+		if (n)
+			return s;
+	}
+	return &q->hw->smmu;
 }
 
 static void do_violations(struct request *q)
 {
-	struct smmu *s = &q->hw->smmu;
+	struct smmu *s = accused(q);
 	struct checker *c = &s->checker;
 
 	pthread_mutex_lock(&s->lock);
@@ -328,7 +345,7 @@ static void do_violations(struct request *q)
 
 static void do_violation(struct request *q)
 {
-	struct smmu *s = &q->hw->smmu;
+	struct smmu *s = accused(q);
 	uint64_t i;
 
 	pthread_mutex_lock(&s->lock);
@@ -341,7 +358,7 @@ static void do_violation(struct request *q)
 
 static void do_owner(struct request *q)
 {
-	struct smmu *s = &q->hw->smmu;
+	struct smmu *s = q->smmu;
 	struct owner *o;
 	uint64_t pasid;
 
@@ -365,7 +382,7 @@ static void do_owner(struct request *q)
 static void stats_device(struct request *q)
 {
 	struct accel *d = q->dev;
-	unsigned stalls = stall_count(&q->hw->smmu, d->opt.sid), enabled = 0, stopped = 0;
+	unsigned stalls = stall_count(q->smmu, d->opt.sid), enabled = 0, stopped = 0;
 
 	pthread_mutex_lock(&d->lock);
 	for (uint32_t i = 0; i < d->top; i++) {
@@ -382,7 +399,7 @@ static void stats_device(struct request *q)
 
 static void do_stats(struct request *q)
 {
-	struct smmu *s = &q->hw->smmu;
+	struct smmu *s = q->smmu;
 	const struct smmu_stats *t = &s->stats;
 
 	if (q->dev) {
@@ -481,21 +498,21 @@ static uint64_t v_busy(struct request *q)
 
 static uint64_t v_stalls(struct request *q)
 {
-	return stall_count(&q->hw->smmu, q->dev->opt.sid);
+	return stall_count(q->smmu, q->dev->opt.sid);
 }
 
 static uint64_t v_unanswered(struct request *q)
 {
-	return stall_unanswered(&q->hw->smmu, q->dev->opt.sid);
+	return stall_unanswered(q->smmu, q->dev->opt.sid);
 }
 
 static uint64_t v_pending(struct request *q)
 {
 	uint64_t v;
 
-	pthread_mutex_lock(&q->hw->smmu.lock);
-	v = event_unread(&q->hw->smmu);
-	pthread_mutex_unlock(&q->hw->smmu.lock);
+	pthread_mutex_lock(&q->smmu->lock);
+	v = event_unread(q->smmu);
+	pthread_mutex_unlock(&q->smmu->lock);
 	return v;
 }
 
@@ -503,9 +520,9 @@ static uint64_t v_pri(struct request *q)
 {
 	uint64_t v;
 
-	pthread_mutex_lock(&q->hw->smmu.lock);
-	v = q->hw->smmu.pris;
-	pthread_mutex_unlock(&q->hw->smmu.lock);
+	pthread_mutex_lock(&q->smmu->lock);
+	v = q->smmu->pris;
+	pthread_mutex_unlock(&q->smmu->lock);
 	return v;
 }
 
@@ -627,6 +644,7 @@ static bool find_device(struct request *q)
 
 		if (!strcmp(name, full) || !strcmp(name, full + strlen(full) - 1)) {
 			q->dev = &q->hw->accels[i];
+			q->smmu = q->dev->smmu;
 			return true;
 		}
 	}
@@ -636,7 +654,7 @@ static bool find_device(struct request *q)
 
 void control_execute(struct hw *hw, const char *line, char *buf, unsigned size, const bool *cancel)
 {
-	struct request q = { .hw = hw, .cancel = cancel, .buf = buf, .size = size };
+	struct request q = { .hw = hw, .smmu = &hw->smmu, .cancel = cancel, .buf = buf, .size = size };
 	char text[CONTROL_LINE], *save = NULL, *word;
 
 	snprintf(text, sizeof(text), "%s", line);

@@ -309,7 +309,7 @@ START_TEST(requests_refused)
 		"nonsense",
 		"stop",
 		"stop accel0",
-		"stop accel9 obey",
+		"stop accel99 obey",
 		"stop accel0 what",
 		"stop accel0 ignore x",
 		"stop accel0 obey now",
