@@ -353,9 +353,9 @@ static void svab_device_close(struct svab_device *device)
  * @dev: registered; or not, then nothing happens
  *
  * To be called once. Returns when every bond of the device is CLEAN, for which the device is reset
- * if that is what it takes. Where even that does not help, the bonds stay QUARANTINED for good: detached, but with
- * their address spaces' PASIDs withheld until the machine is restarted. When it returns no op runs
- * or will run.
+ * if that is what it takes. Where even that does not help, the bonds stay QUARANTINED for good:
+ * detached, but with their address spaces' PASIDs withheld until the machine is restarted. When it
+ * returns no op runs or will run.
  */
 void svab_device_unregister(struct device *dev)
 {
