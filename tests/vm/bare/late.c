@@ -14,7 +14,8 @@
  *   thread_ms, work_ms       each comes this much later instead
  *   thread_held, work_held   how many are held just now (read only)
  *   thread_seen, work_seen   how many were made late since the module was loaded (read only)
- *   mmap_hold     1: the writer's own mmap_lock is held for reading, when the write returns; 0: no more
+ *   mmap_hold     1: the writer's own mmap_lock is held for reading when the write returns; 0: no
+ *                 more
  *
  * A probe may not sleep, so it sends the caller to a function of ours with the same arguments,
  * which does, and which then calls the probed function once more, past the probe.
