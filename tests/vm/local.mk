@@ -16,6 +16,7 @@ EXTRA_DIST += \
 	tests/vm/kernel-7.2.config \
 	tests/vm/kernel-debug.config \
 	tests/vm/kernel.config \
+	tests/vm/lint \
 	tests/vm/machine.dtso \
 	tests/vm/machine.sh \
 	tests/vm/modules \
