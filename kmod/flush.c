@@ -582,7 +582,8 @@ int svab_flush_detach(struct svab_flush *flush, struct device *dev, struct iommu
 		/* At nobody's cost, and most often enough. */
 		if (svab_flush_faults(dev, pasid, ktime_add_us(ktime_get(), rest)))
 			insistent = true;
-		*detached = svab_window_detach(flush, handle, pasid, clean, us, insistent, &mark, &r);
+		*detached = svab_window_detach(flush, handle, pasid, clean, us, insistent, &mark,
+					       &r);
 		if (*detached && clean)
 			return 0;
 		if (*detached)

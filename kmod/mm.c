@@ -104,7 +104,7 @@ static void svab_mm_freed(struct mmu_notifier *mn)
 void svab_mm_exit(void)
 {
 	wait_var_event(&svab_mms_live, !atomic_read(&svab_mms_live));
-	/* The last callback has told, but need not have returned; it runs with bottom halves off. */
+	/* The last callback has told but may not have returned: it runs with bottom halves off. */
 	synchronize_rcu();
 }
 
@@ -148,7 +148,8 @@ static struct svab_mm *svab_mm_new(struct mm_struct *mm)
 	atomic_inc(&svab_mms_live);
 	r = __mmu_notifier_register(&smm->mn, mm);
 	if (r) {
-		atomic_dec(&svab_mms_live); /* nobody waits yet: the caller has a file of the module's */
+		/* Nobody waits yet: the caller has a file of the module's. */
+		atomic_dec(&svab_mms_live);
 		kfree(smm);
 		return ERR_PTR(r);
 	}
