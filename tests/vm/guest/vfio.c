@@ -24,6 +24,7 @@
 			*/
 #define SYSFS "/sys/bus/pci/devices/" FUNCTION
 #define SMMU_BASE 0x7c000000
+#define SMMU_IDR0_ATS (1u << 10)
 #define SMMU_IIDR 0x18 /* after IDR0..IDR5 */
 #define SMMU_AIDR 0x1c
 
@@ -45,15 +46,20 @@ static void vfio_release(void)
 	MUST_SYS(write_file(SYSFS "/driver_override", "\n"));
 }
 
-/* Does this kernel's arm-smmu-v3 tell? 6.13 and later do, when they were built so; ours are. */
-static bool kernel_tells(void)
+static bool kernel_since(unsigned major, unsigned minor)
 {
-	unsigned major, minor;
+	unsigned this_major, this_minor;
 	struct utsname u;
 
 	MUST_SYS(uname(&u) == 0);
-	MUST(sscanf(u.release, "%u.%u", &major, &minor) == 2);
-	return major > 6 || (major == 6 && minor >= 13);
+	MUST(sscanf(u.release, "%u.%u", &this_major, &this_minor) == 2);
+	return this_major > major || (this_major == major && this_minor >= minor);
+}
+
+/* Does this kernel's arm-smmu-v3 tell? 6.13 and later do, when they were built so; ours are. */
+static bool kernel_tells(void)
+{
+	return kernel_since(6, 13);
 }
 
 /* The registers as they are. */
@@ -101,10 +107,11 @@ static void check_told(const Svad__V1__VfioDevice *d)
 	MUST(d->coherent); /* or iommufd would not have bound it */
 	MUST(d->pci_known && !d->pci_pasid);
 	MUST_EQ(d->pasid_bits, 0); /* it has none of its own */
+	MUST(!d->ats && !d->pri);
 	if (!kernel_tells()) {
 		if (!strstr(d->untold, "does not tell"))
 			FAIL("on this kernel: %s", d->untold);
-		MUST(!d->smmuv3);
+		MUST(!d->smmuv3 && !d->ats_refused);
 		return;
 	}
 	if (*d->untold)
@@ -117,6 +124,9 @@ static void check_told(const Svad__V1__VfioDevice *d)
 	MUST_EQ(d->aidr, smmu_register(SMMU_AIDR));
 	MUST_EQ(d->iommu_pasid_bits, smmu_register(4) >> 6 & 0x1f);
 	MUST_EQ(d->stall, SVAD__V1__STALL_MODEL__STALL_YES);
+	/* The SMMU could, the function cannot: of the pair the kernel says no, where it says anything. */
+	MUST(d->idr[0] & SMMU_IDR0_ATS);
+	MUST_EQ(d->ats_refused, kernel_since(7, 2));
 }
 
 void scenario_m_vfio(void)
@@ -135,7 +145,10 @@ void scenario_m_vfio(void)
 	snprintf(node, sizeof(node), "/dev/vfio/devices/%.16s", d->cdev);
 	ctl_is(CTL_RUN(admin, "device", "show", FUNCTION), 0);
 	ctl_says("bound to vfio-pci");
+	ctl_says("no PASIDs, no ATS, no page requests");
 	ctl_says(kernel_tells() ? "SMMUv3, 16 PASID bits, can stall" : "does not tell");
+	if (kernel_since(7, 2))
+		ctl_says("ATS not usable");
 	ctl_print();
 	ctl_is(CTL_RUN(admin, "device", "show", FUNCTION, "--json"), 0);
 	ctl_says("\"driver\": \"vfio-pci\"");
