@@ -245,6 +245,7 @@ void scenario_d_ksm(void)
 		__atomic_store_n(&w.pattern, P1, __ATOMIC_RELEASE);
 	}
 	note("the device wrote %llu merged pages", (unsigned long long)(ksm_copies() - before));
+	writer_laps(&w, 1); /* the last is of P1 */
 	writer_stop(&w);
 	MUST(write_file(KSM "run", "2"));
 	MUST(filled(p, P1, SIZE));
