@@ -2,8 +2,8 @@
 /*
  * h: random calls. Several processes make random system calls on every kind of fd of the module, with sizes,
  * flags, ids and addresses that are right, nearly right or nonsense, fork, pass fds around, and die in the
- * middle. There is nothing to expect of a single call; of the whole, that the kernel stays whole, that
- * nothing is left, and that a bystander's bytes are right throughout.
+ * middle. There is nothing to expect of a single call; of the whole, that bonds were made and ended, that the
+ * kernel stays whole, that nothing is left, and that a bystander's bytes are right throughout.
  */
 #include "vm.h"
 
@@ -20,7 +20,9 @@
 #include <unistd.h>
 
 #define FDS 24
-#define COOKIES 6
+#define COOKIES 12
+#define DEVICES 4
+#define BONDS 16u
 
 static const unsigned long ops[] = {
 	SVAB_INFO,	 SVAB_DEV_NEXT,	   SVAB_CTX_CREATE, SVAB_CTX_GRANT,  SVAB_CTX_REVOKE_GRANT,
@@ -30,12 +32,18 @@ static const unsigned long ops[] = {
 #define N_OPS (sizeof(ops) / sizeof(ops[0]))
 
 static uint64_t cookies[COOKIES]; /* shared by all, so that they meet */
+static uint32_t devices[DEVICES]; /* as they are numbered now: who came back has a new id */
 static uint32_t victim;		  /* the device that may be reset */
+static unsigned *done;		  /* shared with all of them: how often each of ops, and a mmap, went well */
+
+enum kind { CONTROL, CTX, BOND, N_KINDS };
 
 struct fuzzer {
 	int fds[FDS];
+	enum kind kinds[FDS];
 	unsigned n_fds;
-	uint64_t bonds[16];
+	uint64_t bonds[BONDS];
+	unsigned n_bonds;
 	unsigned char *room; /* the argument, at the end of a page: what is read beyond it faults */
 };
 
@@ -44,21 +52,33 @@ static int any_fd(const struct fuzzer *f)
 	return f->n_fds ? f->fds[rnd_below(f->n_fds)] : -1;
 }
 
-static void keep_fd(struct fuzzer *f, int fd)
+/* Mostly one that takes the call: what is refused at the door tries little. */
+static int fd_for(const struct fuzzer *f, unsigned long op)
 {
+	enum kind kind = op == SVAB_BIND ? CTX : op == SVAB_UNBIND || op == SVAB_BOND_INFO ? BOND : CONTROL;
+	unsigned from = f->n_fds ? rnd_below(f->n_fds) : 0;
+
+	for (unsigned i = 0; i < f->n_fds && rnd_below(40); i++)
+		if (f->kinds[(from + i) % f->n_fds] == kind)
+			return f->fds[(from + i) % f->n_fds];
+	return any_fd(f);
+}
+
+static void keep_fd(struct fuzzer *f, int fd, enum kind kind)
+{
+	unsigned i = f->n_fds;
+
 	if (fd < 0)
 		return;
-	if (f->n_fds < FDS) {
-		f->fds[f->n_fds++] = fd;
-		return;
-	}
-	/* The first is a control fd and stays. */
-	{
-		unsigned i = 1 + rnd_below(FDS - 1);
-
+	if (i < FDS) {
+		f->n_fds++;
+	} else {
+		/* The first is a control fd and stays. */
+		i = 1 + rnd_below(FDS - 1);
 		close(f->fds[i]);
-		f->fds[i] = fd;
 	}
+	f->fds[i] = fd;
+	f->kinds[i] = kind;
 }
 
 static uint64_t any_number(void)
@@ -76,7 +96,7 @@ static uint64_t any_cookie(void)
 
 static uint32_t any_device(void)
 {
-	return rnd_below(6) ? 1 + rnd_below(4) : (uint32_t)any_number();
+	return rnd_below(6) ? devices[rnd_below(DEVICES)] : (uint32_t)any_number();
 }
 
 /* An argument that is right but for a few of its bytes. */
@@ -95,7 +115,8 @@ static void prepare(struct fuzzer *f, unsigned long op, unsigned char *arg, size
 
 		g->cookie = any_cookie();
 		g->device = any_device();
-		g->deadline_ms = rnd_below(4) ? 2000 + rnd_below(3000) : (uint32_t)any_number();
+		/* One that no drain can keep to withholds the ctx, and its cookie, until a reset. */
+		g->deadline_ms = rnd_below(40) ? 2000 + rnd_below(3000) : (uint32_t)any_number();
 		/* A deadline of hours would keep this run from ending if something got stuck. */
 		if (g->deadline_ms > 5000)
 			g->deadline_ms = rnd_below(2) ? 5000 : UINT32_MAX;
@@ -112,7 +133,9 @@ static void prepare(struct fuzzer *f, unsigned long op, unsigned char *arg, size
 		break;
 	}
 	case SVAB_BOND_REVOKE:
-		((struct svab_bond_ref *)(void *)arg)->bond = f->bonds[rnd_below(16)];
+		if (f->n_bonds)
+			((struct svab_bond_ref *)(void *)arg)->bond =
+				f->bonds[rnd_below(f->n_bonds < BONDS ? f->n_bonds : BONDS)];
 		break;
 	case SVAB_LIST: {
 		struct svab_list *l = (void *)arg;
@@ -147,36 +170,45 @@ static void prepare(struct fuzzer *f, unsigned long op, unsigned char *arg, size
 
 static void call_ioctl(struct fuzzer *f)
 {
-	unsigned long op = ops[rnd_below(N_OPS)];
+	unsigned which = rnd_below(N_OPS);
+	unsigned long op = ops[which];
 	size_t size = _IOC_SIZE(op);
 	unsigned char *arg = f->room + 4096 - size;
 	int r;
 
-	/* Resets are rare: with one at every turn nothing else would get far. */
-	if (op == SVAB_DEV_RESET && rnd_below(20))
+	/* These are rare: with one at every turn nothing else would get far. */
+	if ((op == SVAB_DEV_RESET && rnd_below(20)) || (op == SVAB_CTX_REVOKE && rnd_below(5)))
 		return;
 	prepare(f, op, arg, size);
-	if (rnd_below(30) == 0)
-		op = _IOWR(SVAB_IOC, rnd_below(256), char[8]);
-	r = ioctl(any_fd(f), op, rnd_below(40) ? arg : (void *)(uintptr_t)any_number());
+	/* A number of these two, with another's argument, may well name what is the bystander's. */
+	if (rnd_below(30) == 0) {
+		unsigned nr = rnd_below(256);
+
+		if (nr != _IOC_NR(SVAB_BOND_REVOKE) && nr != _IOC_NR(SVAB_DEV_RESET))
+			op = _IOWR(SVAB_IOC, nr, char[8]);
+	}
+	r = ioctl(fd_for(f, op), op, rnd_below(40) ? arg : (void *)(uintptr_t)any_number());
 	if (r < 0)
 		return;
+	if (op == ops[which])
+		__atomic_add_fetch(&done[which], 1, __ATOMIC_RELAXED);
 	if (op == SVAB_CTX_CREATE || op == SVAB_CTX_REOPEN)
-		keep_fd(f, ((struct svab_ctx_create *)(void *)arg)->fd);
+		keep_fd(f, ((struct svab_ctx_create *)(void *)arg)->fd, CTX);
 	if (op == SVAB_BIND) {
-		keep_fd(f, ((struct svab_bind *)(void *)arg)->bond_fd);
-		f->bonds[rnd_below(16)] = ((struct svab_bind *)(void *)arg)->bond;
+		keep_fd(f, ((struct svab_bind *)(void *)arg)->bond_fd, BOND);
+		f->bonds[f->n_bonds++ % BONDS] = ((struct svab_bind *)(void *)arg)->bond;
 	}
 }
 
 static void call_mmap(struct fuzzer *f)
 {
 	size_t size = (size_t)(1 + rnd_below(3)) * 4096;
-	void *p = mmap(NULL, size, (int)rnd_below(4), rnd_below(4) ? MAP_SHARED : MAP_PRIVATE, any_fd(f),
-		       (off_t)(rnd_below(3) ? 0 : 4096));
+	void *p = mmap(NULL, size, (int)rnd_below(4), rnd_below(4) ? MAP_SHARED : MAP_PRIVATE,
+		       fd_for(f, SVAB_UNBIND), (off_t)(rnd_below(3) ? 0 : 4096));
 
 	if (p == MAP_FAILED)
 		return;
+	__atomic_add_fetch(&done[N_OPS], 1, __ATOMIC_RELAXED);
 	switch (rnd_below(6)) {
 	case 0: { /* what a portal's registers may be told: a ring that is nowhere, a doorbell that is too far
 		     ahead */
@@ -231,13 +263,17 @@ static void step(struct fuzzer *f)
 		if (i) {
 			close(f->fds[i]);
 			f->fds[i] = f->fds[--f->n_fds];
+			f->kinds[i] = f->kinds[f->n_fds];
 		}
 		break;
 	}
 	case 4:
-	case 5:
-		keep_fd(f, fcntl(any_fd(f), F_DUPFD_CLOEXEC, 3));
+	case 5: {
+		unsigned i = rnd_below(f->n_fds);
+
+		keep_fd(f, fcntl(f->fds[i], F_DUPFD_CLOEXEC, 3), f->kinds[i]);
 		break;
+	}
 	case 6:
 	case 7:
 	case 8: {
@@ -282,20 +318,87 @@ static void fuzz(void *arg)
 	f.room = mmap(NULL, 4 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	MUST_SYS(f.room != MAP_FAILED);
 	MUST_SYS(mprotect(f.room + 4096, 4096, PROT_NONE) == 0);
-	keep_fd(&f, ctl_open());
+	keep_fd(&f, ctl_open(), CONTROL);
 	for (unsigned i = 0; i < n; i++)
 		step(&f);
+}
+
+/* Calls that are all refused try nothing. */
+static void check_done(void)
+{
+	static const char *const names[N_OPS + 1] = { "info",	      "next",	"create",      "grant",
+						      "revoke_grant", "revoke", "bond_revoke", "list",
+						      "reopen",	      "bind",	"unbind",      "bond_info",
+						      "reset",	      "mmap" };
+	char text[300];
+	int len = 0;
+
+	for (unsigned i = 0; i <= N_OPS; i++)
+		len += snprintf(text + len, sizeof(text) - (size_t)len, " %s %u", names[i], done[i]);
+	note("calls that went well:%s", text);
+	for (unsigned i = 0; i <= N_OPS; i++)
+		if ((i == N_OPS || ops[i] == SVAB_BIND || ops[i] == SVAB_UNBIND) && !done[i])
+			FAIL("of all the random calls no %s went well", names[i]);
+}
+
+/* Nothing that they do may end the bystander's bond. If something did, this says what. */
+static void check_bond(int events, uint64_t bond)
+{
+	struct svab_event e;
+
+	while (event_next(events, &e, 0))
+		if (e.bond == bond)
+			FAIL("the bystander's bond: event %u, cause %u", e.type, e.cause);
+}
+
+/* Ends what is QUARANTINED: what came to be so meanwhile is the next one's. */
+static unsigned reset_all_but(unsigned but)
+{
+	unsigned left = 0;
+
+	for (unsigned i = 0; i < DEVICES; i++) {
+		struct svab_dev_reset reset;
+		char name[24];
+		int r;
+
+		if (i == but)
+			continue;
+		snprintf(name, sizeof(name), "accel%u", i);
+		r = dev_reset(name, &reset);
+		if (r == -EBUSY && but < DEVICES)
+			continue; /* one of them is at it */
+		MUST_EQ(r, 0);
+		left += reset.quarantined;
+	}
+	return left;
 }
 
 static void fuzz_with(unsigned processes, unsigned lives, unsigned steps)
 {
 	struct kid by, kids[8];
 	struct listed all;
+	uint64_t bond = 0;
+	int events;
 
 	for (int i = 0; i < COOKIES; i++)
 		cookies[i] = rnd() | 1;
-	victim = dev_id("accel0");
+	for (int i = 0; i < DEVICES; i++) {
+		char name[24];
+
+		snprintf(name, sizeof(name), "accel%d", i);
+		devices[i] = dev_id(name);
+	}
+	victim = devices[0];
+	done = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	MUST_SYS(done != MAP_FAILED);
 	bystander_start(&by, "accel1");
+	list_all(&all);
+	for (unsigned i = 0; i < all.n; i++)
+		if (all.at[i].type == SVAB_LIST_BOND)
+			bond = all.at[i].bond;
+	free(all.at);
+	MUST(bond != 0);
+	events = ctl_open();
 	for (unsigned i = 0; i < processes; i++)
 		kid_start(&kids[i], fuzz, &steps);
 	for (unsigned life = processes; life < lives; life++) {
@@ -305,11 +408,16 @@ static void fuzz_with(unsigned processes, unsigned lives, unsigned steps)
 			kill(kids[i].pid, SIGKILL);
 		(void)kid_reap(&kids[i]);
 		kid_start(&kids[i], fuzz, &steps);
-		if (life % 16 == 0)
+		check_bond(events, bond);
+		if (life % 16 == 0) {
 			bystander_check(&by);
+			(void)reset_all_but(1);
+		}
 	}
 	for (unsigned i = 0; i < processes; i++)
 		(void)kid_reap(&kids[i]);
+	check_bond(events, bond);
+	close(events);
 	bystander_check(&by);
 	kid_end(&by);
 	/* Ctxs that a REOPEN or a fork kept alive are gone with their fds; what is QUARANTINED a reset must
@@ -319,20 +427,14 @@ static void fuzz_with(unsigned processes, unsigned lives, unsigned steps)
 		if (all.at[i].type == SVAB_LIST_CTX)
 			note("ctx %#llx is left", (unsigned long long)all.at[i].cookie);
 	free(all.at);
-	for (int i = 0; i < 4; i++) {
-		struct svab_dev_reset reset;
-		char name[24];
-
-		snprintf(name, sizeof(name), "accel%d", i);
-		MUST_EQ(dev_reset(name, &reset), 0);
-		MUST_EQ(reset.quarantined, 0);
-	}
+	MUST_EQ(reset_all_but(DEVICES), 0);
 	await_idle();
+	check_done();
 }
 
 void scenario_h_fuzz(void)
 {
-	fuzz_with(4, rounds(40, 400), 400);
+	fuzz_with(4, rounds(120, 400), 400);
 }
 
 void scenario_h_fuzz_alone(void)
