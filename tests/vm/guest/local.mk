@@ -37,6 +37,7 @@ vm_scenario_SOURCES = \
 	tests/vm/guest/reopen.c \
 	tests/vm/guest/run.c \
 	tests/vm/guest/slow.c \
+	tests/vm/guest/smmu.c \
 	tests/vm/guest/stop.c \
 	tests/vm/guest/stuck.c \
 	tests/vm/guest/vfio.c \

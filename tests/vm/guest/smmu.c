@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* f: an SMMU that is slow or late. */
+#include "vm.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define PAGE 4096u
+#define BYTES (256u << 10)
+#define P1 0x1111111111111111u
+
+/* The bond's end by itself: nothing was quarantined on the way. */
+static struct svab_event ends_clean(int events, uint64_t bond)
+{
+	struct svab_event e;
+
+	for (;;) {
+		if (!event_next(events, &e, 60000))
+			FAIL("no DRAINED of bond %llu", (unsigned long long)bond);
+		if (e.bond != bond)
+			continue;
+		if (e.type == SVAB_EV_QUARANTINED || e.type == SVAB_EV_STOP_FAILED)
+			FAIL("event %u of a device that stops", e.type);
+		if (e.type == SVAB_EV_DRAINED) {
+			MUST_EQ(e.state, SVAB_PASID_CLEAN);
+			return e;
+		}
+	}
+}
+
+static void works(void)
+{
+	unsigned char *p = pages(BYTES);
+	struct rbond b;
+
+	bond_open(&b, "accel0");
+	run_ok(&b, d_fill(p, P1, BYTES));
+	MUST(filled(p, P1, BYTES));
+	bond_unbind_clean(&b);
+	MUST_SYS(munmap(p, BYTES) == 0);
+}
+
+void scenario_f_slow_commands(void)
+{
+	/* Far from the second after which the driver gives a CMD_SYNC up, and long enough that everything
+	 * of an end that is a command is seen to be waited for. */
+	static const char *const device[] = { "accel0", "accel1" };
+	int events = ctl_open();
+
+	for (unsigned i = 0; i < 2; i++) {
+		const struct work work = { .device = device[i], .bytes = BYTES, .loop = true };
+		uint64_t pages_before, cmds;
+		struct svab_event e;
+		struct worker w;
+
+		pages_before = hw_figure(hw("stats %s", device[i]), "pages");
+		worker_start(&w, &work);
+		hw("wait-pages %s %llu %d", device[i], (unsigned long long)pages_before + 20, ms(20000));
+		hw("cmdq delay 5000");
+		cmds = hw_figure(hw("stats"), "cmds");
+		worker_kill(&w);
+		e = ends_clean(events, w.bond);
+		/* CFGI_CD, TLBI and their CMD_SYNC at the least; each has taken its time. */
+		cmds = hw_figure(hw("stats"), "cmds") - cmds;
+		MUST(cmds >= 4);
+		note("%s: %llu commands of 5 ms each, CLEAN after %.0f ms", device[i],
+		     (unsigned long long)cmds, (double)e.value / 1e6);
+		works();
+		hw("cmdq normal");
+	}
+	close_fd(&events);
+}
+
+void scenario_f_late_interrupts(void)
+{
+	static _Alignas(64) struct sva_demo_completion done;
+	static const char *const device[] = { "accel0", "accel1" };
+	int events = ctl_open();
+
+	hw("evtq delay 30");
+	for (unsigned i = 0; i < 2; i++) {
+		const uint64_t irqs = hw_figure(hw("stats"), "irqs");
+		unsigned char *p = pages(BYTES);
+		struct rbond b;
+
+		MUST_SYS(madvise(p, BYTES, MADV_NOHUGEPAGE) == 0);
+		bond_open(&b, device[i]);
+		run_ok(&b, d_fill(p, P1, BYTES));
+		MUST(filled(p, P1, BYTES));
+		MUST(hw_figure(hw("stats"), "irqs") > irqs);
+		/* And an end with a fault on its way. */
+		memset(&done, 0, sizeof(done));
+		MUST_SYS(madvise(p, BYTES, MADV_DONTNEED) == 0);
+		submit(&b, d_fill(p, P1, BYTES), &done);
+		hw("wait-stall %s 1 %d", device[i], ms(20000));
+		MUST_EQ(bond_revoke(b.id), 0);
+		(void)ends_clean(events, b.id);
+		hw("wait-no-stall %s %d", device[i], ms(20000));
+		bond_close(&b);
+	}
+	close_fd(&events);
+}
+
+void scenario_f_page_request(void)
+{
+	/* Mainline's driver has no use for them: it answers each with "denied". */
+	unsigned char *p = pages(BYTES);
+	int events = ctl_open();
+	struct rbond b;
+
+	bond_open(&b, "accel0");
+	hw("page-request accel0 %u %#llx", b.pasid, (unsigned long long)(uintptr_t)p);
+	hw("wait-pri %d", ms(20000));
+	MUST(!present(p));
+	run_ok(&b, d_fill(p, P1, BYTES));
+	MUST(filled(p, P1, BYTES));
+	hw("page-request accel0 %u %#llx", b.pasid, (unsigned long long)(uintptr_t)p);
+	MUST_EQ(bond_revoke(b.id), 0);
+	(void)ends_clean(events, b.id);
+	hw("wait-pri %d", ms(20000));
+	bond_close(&b);
+	close_fd(&events);
+	works();
+}
