@@ -94,6 +94,7 @@ struct stall {
 	bool late; /* its event is being held back */
 	bool until_cfgi, cfgi; /* ... by the fault "evtq late cfgi"; a CMD_CFGI_CD for it has come */
 	bool lost; /* the answer was, by injection */
+	bool answered; /* ... or is under way: for the checker it was given */
 	uint16_t stag;
 	struct waiter *waiter; /* NULL: an orphan, its device has forgotten it; data is its own then */
 	struct access access;

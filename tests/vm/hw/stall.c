@@ -84,7 +84,7 @@ static struct outcome remove_stall(struct smmu *s, struct stall *st)
 {
 	struct outcome o = { .waiter = st->waiter, .orphan = !st->waiter, .access = st->access };
 
-	if (st->access.ssv && !st->lost)
+	if (st->access.ssv && !st->lost && !st->answered)
 		checker_stall(&s->checker, st->access.sid, st->access.ssid, -1);
 	st->used = false;
 	s->n_stalls--;
@@ -155,8 +155,12 @@ static bool interfere(struct smmu *s, struct stall *st, unsigned resp)
 	if (!d)
 		return false;
 	*d = (struct delayed){ .s = s, .stag = st->stag, .resp = resp };
-	if (!timers_add(s->timers, s->faults.response[sid].delay_ms, delayed_now, d, free))
+	if (!timers_add(s->timers, s->faults.response[sid].delay_ms, delayed_now, d, free)) {
+		if (st->access.ssv && !st->answered)
+			checker_stall(&s->checker, sid, st->access.ssid, -1);
+		st->answered = true;
 		return true;
+	}
 	free(d);
 	return false;
 }
