@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* f: an SMMU that is slow or late. */
+/* f: an SMMU that is slow, late, or refuses a command. */
 #include "vm.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -71,6 +72,40 @@ void scenario_f_slow_commands(void)
 		hw("cmdq normal");
 	}
 	close_fd(&events);
+}
+
+void scenario_f_command_error(void)
+{
+	/*
+	 * CERROR_ILL: the SMMU stops, the driver replaces the command by a CMD_SYNC, logs it, and nobody who
+	 * gave commands is told. So svad cannot know either: what an end gives its word for then is what the
+	 * SMMU was asked to do. The end of an idle process invalidates its configuration twice, when the
+	 * address space ends and when it is detached; the first one is refused here.
+	 *
+	 * The driver waits for a CMD_SYNC with interrupts off, and the SMMU goes on after its error interrupt
+	 * only, which CPU 0 has: a process that ends there has to wait until the driver gives up. This one
+	 * ends elsewhere.
+	 */
+	const struct work idle = { .device = "accel0" };
+	unsigned n = rounds(5, 5);
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(1, &cpus);
+	MUST_SYS(sched_setaffinity(0, sizeof(cpus), &cpus) == 0); /* for those whom it starts, too */
+	for (unsigned i = 0; i < n; i++) {
+		const uint64_t errors = hw_figure(hw("stats"), "gerrors");
+		int events = ctl_open();
+		struct worker w;
+
+		worker_start(&w, &idle);
+		hw("cmdq error");
+		worker_kill(&w);
+		(void)ends_clean(events, w.bond);
+		MUST_EQ(hw_figure(hw("stats"), "gerrors"), errors + 1);
+		works();
+		close_fd(&events);
+	}
 }
 
 void scenario_f_late_interrupts(void)
