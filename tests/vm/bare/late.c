@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * late.ko: makes two steps of Linux's page-request path late, so that what waits for each of them
- * can be tested apart from the others; and holds an address space's mmap_lock, for which a bind
- * waits. For a kernel under test only.
+ * can be tested apart from the others; makes the accelerator's driver slow to say whether it is
+ * busy; and holds an address space's mmap_lock, for which a bind waits. For a kernel under test
+ * only.
  *
  *   thread  the SMMU's event thread, with a record taken from the queue (CONS is past it) and not
  *           looked at yet: at the entry of iommu_report_device_fault()
  *   work    a fault in the fault queue that nobody handles: at the entry of the work that would
+ *   busy    the provider's busy(): at its entry
  *
  * Parameters, all in /sys/module/late/parameters:
  *   pasid         whose; 0: everybody's
- *   thread_hold, work_hold   1: hold what comes; 0: let go what is held and hold no more
+ *   thread_hold, work_hold, busy_hold   1: hold what comes; 0: let go what is held and hold no more
  *   thread_ms, work_ms       each comes this much later instead
- *   thread_held, work_held   how many are held just now (read only)
+ *   thread_held, work_held, busy_held   how many are held just now (read only)
  *   thread_seen, work_seen   how many were made late since the module was loaded (read only)
  *   mmap_hold     1: the writer's own mmap_lock is held for reading when the write returns; 0: no
  *                 more
@@ -31,9 +33,10 @@
 #include <linux/wait.h>
 
 static unsigned int pasid;
-static bool thread_hold, work_hold;
+static bool thread_hold, work_hold, busy_hold;
 static unsigned int thread_ms, work_ms;
 static atomic_t thread_held_now, work_held_now, thread_seen_now, work_seen_now;
+static atomic_t busy_held_now, busy_seen_now;
 static atomic_t inside;
 static DECLARE_WAIT_QUEUE_HEAD(let_go);
 
@@ -73,11 +76,11 @@ static void late_wait(const bool *hold, unsigned int ms, atomic_t *held, atomic_
 	atomic_dec(held);
 }
 
-static bool late_concerns(const struct iommu_fault *fault)
+static bool late_concerns(u32 asked)
 {
 	u32 whose = READ_ONCE(pasid);
 
-	return !whose || whose == fault->prm.pasid;
+	return !whose || whose == asked;
 }
 
 /*
@@ -100,7 +103,8 @@ static int late_at_thread(struct kprobe *probe, struct pt_regs *regs)
 
 	if (late_passes())
 		return 0;
-	if ((!READ_ONCE(thread_hold) && !READ_ONCE(thread_ms)) || !late_concerns(&event->fault))
+	if ((!READ_ONCE(thread_hold) && !READ_ONCE(thread_ms)) ||
+	    !late_concerns(event->fault.prm.pasid))
 		return 0;
 	atomic_inc(&inside);
 	instruction_pointer_set(regs, (unsigned long)late_report_device_fault);
@@ -138,10 +142,41 @@ static int late_at_work(struct kprobe *probe, struct pt_regs *regs)
 	if (late_passes())
 		return 0;
 	if ((!READ_ONCE(work_hold) && !READ_ONCE(work_ms)) ||
-	    !late_concerns(&group->last_fault.fault))
+	    !late_concerns(group->last_fault.fault.prm.pasid))
 		return 0;
 	atomic_inc(&inside);
 	instruction_pointer_set(regs, (unsigned long)late_handle_iopf);
+	return 1;
+}
+
+/*
+ * The provider.
+ */
+static int late_at_busy(struct kprobe *probe, struct pt_regs *regs);
+
+static struct kprobe late_busy = {
+	.symbol_name = "svad_accel:svad_accel_busy",
+	.pre_handler = late_at_busy,
+};
+
+static bool late_is_busy(struct device *dev, u32 asked)
+{
+	bool busy;
+
+	late_wait(&busy_hold, 0, &busy_held_now, &busy_seen_now);
+	late_pass_begin();
+	busy = ((bool (*)(struct device *, u32))(void *)late_busy.addr)(dev, asked);
+	atomic_dec(&inside);
+	return busy;
+}
+
+static int late_at_busy(struct kprobe *probe, struct pt_regs *regs)
+{
+	if (late_passes() || !READ_ONCE(busy_hold) ||
+	    !late_concerns(regs_get_kernel_argument(regs, 1)))
+		return 0;
+	atomic_inc(&inside);
+	instruction_pointer_set(regs, (unsigned long)late_is_busy);
 	return 1;
 }
 
@@ -240,11 +275,13 @@ static const struct kernel_param_ops late_count_ops = {
 };
 
 module_param(pasid, uint, 0644);
-MODULE_PARM_DESC(pasid, "whose faults are made late; 0: everybody's");
+MODULE_PARM_DESC(pasid, "whose steps are made late; 0: everybody's");
 module_param_cb(thread_hold, &late_hold_ops, &thread_hold, 0644);
 MODULE_PARM_DESC(thread_hold, "hold the event thread");
 module_param_cb(work_hold, &late_hold_ops, &work_hold, 0644);
 MODULE_PARM_DESC(work_hold, "hold the work of faults");
+module_param_cb(busy_hold, &late_hold_ops, &busy_hold, 0644);
+MODULE_PARM_DESC(busy_hold, "hold the provider's busy()");
 module_param(thread_ms, uint, 0644);
 MODULE_PARM_DESC(thread_ms, "delay the event thread");
 module_param(work_ms, uint, 0644);
@@ -253,6 +290,8 @@ module_param_cb(thread_held, &late_count_ops, &thread_held_now, 0444);
 MODULE_PARM_DESC(thread_held, "event threads held now");
 module_param_cb(work_held, &late_count_ops, &work_held_now, 0444);
 MODULE_PARM_DESC(work_held, "works held now");
+module_param_cb(busy_held, &late_count_ops, &busy_held_now, 0444);
+MODULE_PARM_DESC(busy_held, "calls of busy() held now");
 module_param_cb(thread_seen, &late_count_ops, &thread_seen_now, 0444);
 MODULE_PARM_DESC(thread_seen, "event threads made late");
 module_param_cb(work_seen, &late_count_ops, &work_seen_now, 0444);
@@ -261,22 +300,18 @@ MODULE_PARM_DESC(work_seen, "works made late");
 module_param_cb(mmap_hold, &late_mmap_ops, &mmap_hold, 0644);
 MODULE_PARM_DESC(mmap_hold, "hold the writer's mmap_lock");
 
+static struct kprobe *late_probes[] = { &late_thread, &late_work, &late_busy };
+
 static int __init late_init(void)
 {
-	int r = register_kprobe(&late_thread);
-
-	if (r)
-		return r;
-	r = register_kprobe(&late_work);
-	if (r)
-		unregister_kprobe(&late_thread);
-	return r;
+	return register_kprobes(late_probes, ARRAY_SIZE(late_probes));
 }
 
 static void __exit late_exit(void)
 {
 	thread_hold = false;
 	work_hold = false;
+	busy_hold = false;
 	thread_ms = 0;
 	work_ms = 0;
 	wake_up_all(&let_go);
@@ -284,8 +319,7 @@ static void __exit late_exit(void)
 	/* Those that were sent into this module come out of it before it goes. */
 	while (atomic_read(&inside))
 		usleep_range(1000, 2000);
-	unregister_kprobe(&late_work);
-	unregister_kprobe(&late_thread);
+	unregister_kprobes(late_probes, ARRAY_SIZE(late_probes));
 }
 
 module_init(late_init);

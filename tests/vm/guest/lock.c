@@ -3,7 +3,7 @@
  * The kernel's own locks, held by somebody else. A bind waits for its address space's mmap_lock, and mainline
  * does so with the IOMMU's lock taken, for which every bind and unbind of the machine waits: late.ko holds
  * the one, a bare provider's bind thereby the other. What svad does must hold up nobody who does not need
- * that lock.
+ * that lock. And svad's own: a provider is asked whether it is busy with the bond's portal_lock taken.
  */
 #include "vm.h"
 
@@ -14,12 +14,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "../bare/bare.h"
 
 #define BARE "accel2"
-#define MMAP_HOLD "/sys/module/late/parameters/mmap_hold"
+#define LATE "/sys/module/late/parameters/"
+#define MMAP_HOLD LATE "mmap_hold"
+#define BUSY_HOLD LATE "busy_hold"
 #define PAGE 4096u
 
 /* The process waits in the kernel, below this function. */
@@ -242,5 +245,128 @@ void scenario_f_iommu_lock_quarantine(void)
 	e = event_await(events, SVAB_EV_DRAINED, w.bond);
 	MUST_EQ(e.state, SVAB_PASID_CLEAN);
 	kid_end(&w.kid);
+	close(events);
+}
+
+/* ---- the portal's lock, while the provider is asked whether it is busy ---- */
+
+struct vouching {
+	struct rbond bond;
+	struct svab_unbind said;
+	int r;
+};
+
+static void *vouch(void *arg)
+{
+	struct vouching *v = arg;
+
+	v->r = bond_unbind(&v->bond, SVAB_PASID_FLUSHED, &v->said);
+	return NULL;
+}
+
+/* One thread vouches for the device, another touches the portal for the first time in a new mapping. */
+static void vouch_and_touch(void *arg)
+{
+	struct vouching v = { .r = 0 };
+	struct rbond again;
+	pthread_t thread;
+	void *p;
+
+	bond_open_deadline(&v.bond, "accel0", *(unsigned *)arg);
+	run_ok(&v.bond, d_fill(pages(PAGE), 3, PAGE));
+	again = v.bond;
+	p = mmap(NULL, SVA_DEMO_PORTAL_SIZE, PROT_READ, MAP_SHARED, v.bond.fd, 0);
+	MUST_SYS(p != MAP_FAILED);
+	again.portal = p;
+	say("bond %llu", (unsigned long long)v.bond.id);
+	hear_this("vouch");
+	MUST_EQ(pthread_create(&thread, NULL, vouch, &v), 0);
+	hear_this("touch");
+	(void)portal_alive(&again); /* once it has its answer: a page, or none any more */
+	MUST_EQ(pthread_join(thread, NULL), 0);
+	MUST(!portal_alive(&again));
+	MUST(!portal_alive(&v.bond));
+	say("unbind %d state %u", v.r, v.said.state);
+	hear_this("end");
+}
+
+/* Both threads are in the kernel: one in the provider's busy(), the other waits for its lock. The bond. */
+static uint64_t busy_begin(struct kid *k, unsigned deadline_ms)
+{
+	uint64_t deadline = deadline_in(30000);
+	unsigned long long id;
+
+	late_load();
+	kid_start(k, vouch_and_touch, &deadline_ms);
+	MUST_EQ(sscanf(expect(k, "bond "), "bond %llu", &id), 1);
+	MUST_SYS(write_file(BUSY_HOLD, "1"));
+	tell(k, "vouch");
+	for (; read_number(LATE "busy_held") != 1; nap())
+		if (past(deadline))
+			FAIL("the provider was not asked whether it is busy");
+	tell(k, "touch");
+	await_blocked(k->pid, "svab_portal_fault");
+	return id;
+}
+
+/* What the unbind said: 0 or -errno, and the state. */
+static int busy_end(struct kid *k, unsigned *ret_state)
+{
+	int r;
+
+	MUST_SYS(write_file(BUSY_HOLD, "0"));
+	MUST_EQ(sscanf(expect(k, "unbind "), "unbind %d state %u", &r, ret_state), 2);
+	kid_end(k);
+	MUST_EQ(module_unload("late"), 0);
+	return r;
+}
+
+/* Others bind the same device, work and unbind; end by themselves. */
+static void busy_for_others(void)
+{
+	struct rbond b;
+
+	bond_open(&b, "accel0");
+	run_ok(&b, d_fill(pages(PAGE), 3, PAGE));
+	bond_unbind_clean(&b);
+	(void)bind_once("accel0");
+	(void)bind_once("accel1");
+}
+
+void scenario_f_busy_slow(void)
+{
+	unsigned state;
+	struct kid k;
+
+	(void)busy_begin(&k, (unsigned)ms(DRAIN_MS));
+	busy_for_others();
+	MUST_EQ(read_number(LATE "busy_held"), 1);
+	MUST_EQ(busy_end(&k, &state), 0);
+	MUST_EQ(state, SVAB_PASID_CLEAN);
+}
+
+void scenario_f_busy_revoked(void)
+{
+	int events = ctl_open(), r;
+	struct svab_event e;
+	uint64_t id, stops;
+	unsigned state;
+	struct kid k;
+
+	id = busy_begin(&k, (unsigned)ms(500));
+	stops = hw_figure(hw("stats accel0"), "stops");
+	MUST_EQ(bond_revoke(id), 0);
+	(void)event_await(events, SVAB_EV_QUARANTINED, id); /* though the portal cannot go */
+	/* Each op that ends a PASID comes after busy() has returned. */
+	MUST_EQ(hw_figure(hw("stats accel0"), "stops"), stops);
+	busy_for_others();
+	r = busy_end(&k, &state);
+	e = event_await(events, SVAB_EV_DRAINED, id);
+	MUST_EQ(e.state, SVAB_PASID_CLEAN);
+	/* The end had another cause: its result, or that there is nothing to unbind any more. */
+	if (r != -ESHUTDOWN) {
+		MUST_EQ(r, 0);
+		MUST(state == SVAB_PASID_CLEAN || state == SVAB_PASID_QUARANTINED);
+	}
 	close(events);
 }
