@@ -132,11 +132,14 @@ static void prepare(struct fuzzer *f, unsigned long op, unsigned char *arg, size
 		r->cause = rnd_below(12);
 		break;
 	}
-	case SVAB_BOND_REVOKE:
+	case SVAB_BOND_REVOKE: {
+		struct svab_bond_ref *r = (void *)arg;
+
 		if (f->n_bonds)
-			((struct svab_bond_ref *)(void *)arg)->bond =
-				f->bonds[rnd_below(f->n_bonds < BONDS ? f->n_bonds : BONDS)];
+			r->bond = f->bonds[rnd_below(f->n_bonds < BONDS ? f->n_bonds : BONDS)];
+		r->cause = rnd_below(12);
 		break;
+	}
 	case SVAB_LIST: {
 		struct svab_list *l = (void *)arg;
 
