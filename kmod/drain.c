@@ -343,6 +343,9 @@ static int svab_drain_stop(struct svab_bond *bond)
 	if (r != SVAB_PASID_FLUSHED && r != SVAB_PASID_CLEAN)
 		return svab_drain_stopped(bond) ?: r < 0 ? r : -EIO;
 	spin_lock_irq(&svab_lock);
+	/* What a reset has stopped did not await its answers, whatever is seen of it afterwards. */
+	if (bond->stopped || device->state == SVAB_DEV_RESETTING)
+		r = SVAB_PASID_FLUSHED;
 	bond->stopped = r;
 	spin_unlock_irq(&svab_lock);
 	return r;

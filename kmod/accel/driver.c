@@ -31,9 +31,10 @@ static int svad_accel_stop(struct device *dev, u32 pasid, ktime_t deadline)
 		r = accel_stop_all(accel, deadline);
 	else
 		r = accel_stop(accel, pasid, deadline);
-	if (r)
+	if (r < 0)
 		return r;
-	return accel->features & SVAD_ACCEL_F_STOP_CLEAN ? SVAB_PASID_CLEAN : SVAB_PASID_FLUSHED;
+	return !r && accel->features & SVAD_ACCEL_F_STOP_CLEAN ? SVAB_PASID_CLEAN :
+								 SVAB_PASID_FLUSHED;
 }
 
 static void svad_accel_unbind(struct device *dev, u32 pasid)

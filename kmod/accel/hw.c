@@ -210,19 +210,22 @@ int accel_open(struct accel *accel, u32 pasid)
  * @deadline: CLOCK_MONOTONIC
  *
  * Return: 0: all that was sent has reached the IOMMU, or, with SVAD_ACCEL_F_STOP_CLEAN, been
- * answered; -ETIMEDOUT: not yet, to be called again; another error: it would not stop.
+ * answered; 1: a reset has stopped it, so it awaited no answer; -ETIMEDOUT: not yet, to be called
+ * again; another error: it would not stop.
  */
 int accel_stop(struct accel *accel, u32 pasid, ktime_t deadline)
 {
 	int slot = accel_slot_of(accel, pasid);
-	u32 state;
+	void __iomem *state;
+	int r = 0;
 
 	if (slot < 0)
 		return slot;
-	state = readl(accel_slot_reg(accel, slot, SVAD_ACCEL_SLOT_STATE));
-	if (state == SVAD_ACCEL_S_STOPPED || state == SVAD_ACCEL_S_IDLE)
-		return 0;
-	return accel_slot_command(accel, slot, SVAD_ACCEL_CMD_STOP, deadline);
+	state = accel_slot_reg(accel, slot, SVAD_ACCEL_SLOT_STATE);
+	if (readl(state) != SVAD_ACCEL_S_STOPPED && readl(state) != SVAD_ACCEL_S_IDLE)
+		r = accel_slot_command(accel, slot, SVAD_ACCEL_CMD_STOP, deadline);
+	/* Only a reset makes it idle before accel_close(), and it may have come in between. */
+	return readl(state) == SVAD_ACCEL_S_IDLE ? 1 : r;
 }
 
 /**
@@ -230,7 +233,7 @@ int accel_stop(struct accel *accel, u32 pasid, ktime_t deadline)
  * @accel: the accelerator
  * @deadline: CLOCK_MONOTONIC
  *
- * Return: as accel_stop().
+ * Return: 0 or an error, as accel_stop().
  */
 int accel_stop_all(struct accel *accel, ktime_t deadline)
 {

@@ -106,13 +106,22 @@ void scenario_f_clean_beside(void)
 }
 
 /* The fault is in the event queue, or on its way to the kernel, when the stop comes. */
-static void pending_on(const char *device, int held_ms)
+static void *reset_it(void *device)
+{
+	struct svab_dev_reset reset;
+
+	MUST_EQ(dev_reset(device, &reset), 0);
+	return NULL;
+}
+
+static void pending_on(const char *device, int held_ms, bool by_reset)
 {
 	static _Alignas(64) struct sva_demo_completion done;
 	int events = ctl_open();
 	struct svab_event e;
 	struct rbond b;
 	uint64_t release;
+	pthread_t t;
 
 	bond_open(&b, device);
 	/* The ring's own page first, while faults are served. */
@@ -123,7 +132,10 @@ static void pending_on(const char *device, int held_ms)
 	hw("evtq hold");
 	submit(&b, d_fill(TARGET, P1, BYTES), &done);
 	hw("wait-stall %s 1 %d", device, ms(20000));
-	MUST_EQ(bond_revoke(b.id), 0);
+	if (by_reset)
+		MUST_EQ(pthread_create(&t, NULL, reset_it, (void *)(uintptr_t)device), 0);
+	else
+		MUST_EQ(bond_revoke(b.id), 0);
 	(void)event_await(events, SVAB_EV_STOPPING, b.id);
 	/* The stop has begun; as long as the interrupt is withheld the bond cannot be CLEAN. */
 	for (uint64_t until = now_ns() + (uint64_t)held_ms * 1000000u; now_ns() < until;)
@@ -141,6 +153,8 @@ static void pending_on(const char *device, int held_ms)
 			break;
 	}
 	MUST(e.time_ns >= release);
+	if (by_reset)
+		MUST_EQ(pthread_join(t, NULL), 0);
 	hw("wait-no-stall %s %d", device, ms(20000));
 	bond_close(&b);
 	close(events);
@@ -148,12 +162,19 @@ static void pending_on(const char *device, int held_ms)
 
 void scenario_f_stall_pending_flushed(void)
 {
-	pending_on("accel0", 300);
+	pending_on("accel0", 300, false);
 }
 
 void scenario_f_stall_pending_clean(void)
 {
-	pending_on("accel1", 300);
+	pending_on("accel1", 300, false);
+}
+
+void scenario_f_stall_pending_reset(void)
+{
+	/* A device that would have stopped with CLEAN has not, when a reset was what stopped it. */
+	pending_on("accel1", 300, true);
+	pending_on("accel0", 300, true);
 }
 
 static void with_response(const char *device, const char *how, uint32_t expect_final)
