@@ -6,6 +6,8 @@
 #define SVAB_COMPAT_H
 
 #include <linux/iommu.h>
+#include <linux/pci.h>
+#include <linux/pci-ats.h>
 #include <linux/version.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
@@ -56,5 +58,15 @@ static inline void svab_compat_disable(struct device *dev)
 }
 
 #endif
+
+/*
+ * Whether Linux detaches a device from its IOMMU while it resets it, handles and page requests and
+ * all (pci_dev_reset_iommu_prepare()): 6.12 does not, 7.2 does.
+ */
+static inline bool svab_compat_reset_detaches(struct device *dev)
+{
+	return LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0) && dev_is_pci(dev) &&
+	       pci_ats_supported(to_pci_dev(dev));
+}
 
 #endif /* SVAB_COMPAT_H */

@@ -344,7 +344,9 @@ static int svab_drain_stop(struct svab_bond *bond)
 		return svab_drain_stopped(bond) ?: r < 0 ? r : -EIO;
 	spin_lock_irq(&svab_lock);
 	/* What a reset has stopped did not await its answers, whatever is seen of it afterwards. */
-	if (bond->stopped || device->state == SVAB_DEV_RESETTING)
+	if (bond->stopped)
+		r = bond->stopped;
+	else if (device->in_reset)
 		r = SVAB_PASID_FLUSHED;
 	bond->stopped = r;
 	spin_unlock_irq(&svab_lock);
@@ -357,7 +359,9 @@ static int svab_drain_stop(struct svab_bond *bond)
  */
 static bool svab_bond_is_shared(struct svab_bond *bond)
 {
-	if (refcount_read(&bond->sva->users) == 1)
+	/* A device that goes takes its driver, and with it the other's use, along. */
+	if (refcount_read(&bond->sva->users) == 1 ||
+	    READ_ONCE(bond->device->state) == SVAB_DEV_GONE)
 		return false;
 	pr_warn_ratelimited("svabroker: %s: PASID %u is bound by another driver, too: it stays attached until that lets go\n",
 			    bond->device->name, bond->pasid);
@@ -449,17 +453,14 @@ static void svab_work_done(struct svab_bond *bond)
 	svab_bond_put(bond);
 }
 
-/* True: the PASID is detached. */
+/* False: to be tried again soon. */
 static bool svab_cut(struct svab_bond *bond)
 {
 	struct svab_device *device = bond->device;
-	bool detached = true, shared = false;
+	bool detached = true;
 
 	mutex_lock(&bond->attach_lock);
-	if (bond->sva && svab_bond_is_shared(bond)) {
-		shared = true;
-		detached = false;
-	} else if (bond->sva) {
+	if (bond->sva && !svab_bond_is_shared(bond)) {
 		/* What is left behind it is the flush's business, before the PASID is let go. */
 		svab_flush_detach(device->flush, device->dev, bond->sva, bond->pasid, false,
 				  ktime_add_ms(ktime_get(), SVAB_CUT_TRY_MS), &detached);
@@ -467,7 +468,7 @@ static bool svab_cut(struct svab_bond *bond)
 			bond->sva = NULL;
 	}
 	mutex_unlock(&bond->attach_lock);
-	if (!detached && !shared)
+	if (!detached)
 		pr_warn_ratelimited("svabroker: %s: a page request of PASID %u is still being handled, translation stays on until it is\n",
 				    device->name, bond->pasid);
 	return detached;

@@ -86,6 +86,16 @@ static struct task_struct *svab_generic_ender(const struct device *dev)
 	return ender;
 }
 
+static int svab_generic_reset_locked(struct pci_dev *pdev)
+{
+	int r;
+
+	pci_cfg_access_lock(pdev);
+	r = pci_reset_function_locked(pdev);
+	pci_cfg_access_unlock(pdev);
+	return r;
+}
+
 /*
  * Afterwards the function is as after power-on: it sends nothing, and what it had sent is either
  * through or was dropped. Who ends the device has its lock already. Others only try: to wait for it
@@ -100,7 +110,7 @@ static int svab_generic_reset(struct device *dev)
 	for (;;) {
 		ender = svab_generic_ender(dev);
 		if (ender == current)
-			r = pci_reset_function_locked(pdev);
+			r = svab_generic_reset_locked(pdev);
 		else if (ender)
 			r = -EBUSY; /* that one resets it, if need be */
 		else

@@ -10,6 +10,7 @@
  */
 #include <linux/jiffies.h>
 
+#include "compat.h"
 #include "svabroker_private.h"
 
 /* Beyond the drains' own deadlines: for the works themselves. */
@@ -48,13 +49,15 @@ static u32 svab_settle_ms(struct svab_device *device)
 }
 
 /* The device does nothing of theirs any more: on with the drains that waited for that. */
-static void svab_has_stopped(struct svab_device *device, enum svab_pasid_state state)
+static void svab_has_stopped(struct svab_device *device, enum svab_pasid_state state, bool by_reset)
 {
 	struct svab_bond *bond;
 
 	spin_lock_irq(&svab_lock);
 	list_for_each_entry(bond, &device->bonds, of_device) {
-		bond->stopped = state;
+		/* What a reset left behind no later stop has awaited. */
+		if (by_reset || !bond->stopped)
+			bond->stopped = state;
 		bond->was_reset = true;
 		svab_bond_retry_locked(bond);
 	}
@@ -62,27 +65,47 @@ static void svab_has_stopped(struct svab_device *device, enum svab_pasid_state s
 	spin_unlock_irq(&svab_lock);
 }
 
+static void svab_in_reset(struct svab_device *device, bool in_reset)
+{
+	spin_lock_irq(&svab_lock);
+	device->in_reset = in_reset;
+	spin_unlock_irq(&svab_lock);
+}
+
 static int svab_reset_ops(struct svab_device *device)
 {
-	int r = device->ops->reset(device->dev);
+	int r;
 
-	if (r < 0)
-		return r;
-	svab_has_stopped(device, r == SVAB_PASID_CLEAN ? SVAB_PASID_CLEAN : SVAB_PASID_FLUSHED);
-	return 0;
+	svab_in_reset(device, true);
+	r = device->ops->reset(device->dev);
+	if (r >= 0) {
+		if (r != SVAB_PASID_CLEAN)
+			r = SVAB_PASID_FLUSHED;
+		svab_has_stopped(device, r, true);
+		r = 0;
+	}
+	svab_in_reset(device, false);
+	return r;
 }
 
 /* No bind is under way when it returns, and none begins. */
 static int svab_reset_begin(struct svab_device *device)
 {
+	int r = 0;
+
 	if (down_write_killable(&device->op_sem))
 		return -EINTR;
 	spin_lock_irq(&svab_lock);
-	device->state = SVAB_DEV_RESETTING;
-	svab_begin_all(device, SVAB_CAUSE_DEVICE_RESET);
+	/* A bind that was under way may have found out that it cannot be used. */
+	if (device->state == SVAB_DEV_OK) {
+		device->state = SVAB_DEV_RESETTING;
+		svab_begin_all(device, SVAB_CAUSE_DEVICE_RESET);
+	} else {
+		r = -EOPNOTSUPP;
+	}
 	spin_unlock_irq(&svab_lock);
 	up_write(&device->op_sem);
-	return 0;
+	return r;
 }
 
 static void svab_reset_end(struct svab_device *device)
@@ -104,15 +127,15 @@ static int svab_reset_settle(struct svab_device *device)
 }
 
 /*
- * Without a stop the drains do not wait for the reset, but detach, and are QUARANTINED, at once. A
- * reset of a PCI function makes Linux (7.0 and later, where it has ATS) take its PASIDs away by
- * itself, and with them the page requests that are being handled: not before they are.
+ * Where Linux takes a device's PASIDs away in its reset, it takes the page requests that are being
+ * handled along: not before they are. Without a stop the drains do not wait for the reset, but
+ * detach, and are QUARANTINED, at once; a provider with one knows by itself (doc/provider.md).
  */
 static int svab_reset_await_cut(struct svab_device *device)
 {
 	int r;
 
-	if (device->ops->stop)
+	if (device->ops->stop || !svab_compat_reset_detaches(device->dev))
 		return 0;
 	r = svab_reset_settle(device);
 	return r ?: svab_settled(device) ? 0 : -EBUSY;
@@ -188,7 +211,7 @@ static void svab_stop_all(struct svab_device *device)
 	int r = device->ops->stop(device->dev, SVAB_PASID_ALL, deadline);
 
 	if (r == SVAB_PASID_FLUSHED || r == SVAB_PASID_CLEAN)
-		svab_has_stopped(device, r);
+		svab_has_stopped(device, r, false);
 }
 
 static u32 svab_quarantined(struct svab_device *device)

@@ -64,11 +64,12 @@ struct svab_flush;
  * @name: unique among registered devices
  * @caps: what SVAB_DEV_NEXT tells
  * @pasids: how many PASIDs it can tell apart
- * @state: svab_lock and op_sem (write) to change, either to read
+ * @state: svab_lock and op_sem to change (write, but from OK to UNUSABLE), either to read
  * @reason: why it is unusable, or what it cannot do; set like @state
  * @bus: of the device
  * @numa_node: of the device
  * @iommu_on: features were enabled and must be disabled
+ * @in_reset: the provider's reset runs: svab_lock
  * @sva_works: a bind has succeeded: svab_lock once it is registered
  * @flush: how its page requests are flushed; NULL: they cannot be
  * @wq: its drains; of its own, so that a stuck device holds nobody else's up
@@ -100,6 +101,7 @@ struct svab_device {
 	char bus[16];
 	int numa_node;
 	bool iommu_on;
+	bool in_reset;
 	bool sva_works;
 	struct svab_flush *flush;
 	struct workqueue_struct *wq;

@@ -6,8 +6,8 @@
  * the other.
  *
  * The word comes late: by then the PASID may rightly be somebody else's, who must not be taken for its former
- * owner. So it says when it was, in the model's time, and never later than that; the model knows since when
- * each owner has been one. A former owner who had come in the moment before that is spared as well.
+ * owner. So it says when the drain began, in the model's time and never later than that; the model knows since
+ * when each owner has been one.
  */
 #include "vm.h"
 
@@ -50,7 +50,7 @@ static struct {
 	uint32_t id;
 	char name[SVAB_NAME_MAX];
 } devices[DEVICES];
-static unsigned n_devices;
+static unsigned n_devices; /* ever seen: ids do not come back, and what is told of one may come late */
 
 static void broken(const char *what)
 {
@@ -101,20 +101,26 @@ static void learn_devices(void)
 {
 	struct svab_dev_info info = { .id = 0 };
 
-	n_devices = 0;
-	while (n_devices < DEVICES) {
+	for (;;) {
+		unsigned i = 0;
+
 		info = (struct svab_dev_info){ .size = sizeof(info), .id = info.id };
 		if (ioctl(control, SVAB_DEV_NEXT, &info) < 0)
 			return;
-		devices[n_devices].id = info.id;
-		memcpy(devices[n_devices++].name, info.name, sizeof(info.name));
+		while (i < n_devices && i < DEVICES && devices[i].id != info.id)
+			i++;
+		if (i < n_devices && i < DEVICES)
+			continue;
+		i = n_devices++ % DEVICES;
+		devices[i].id = info.id;
+		memcpy(devices[i].name, info.name, sizeof(info.name));
 	}
 }
 
 static const char *device_name(uint32_t id)
 {
 	for (int again = 0; again < 2; again++) {
-		for (unsigned i = 0; i < n_devices; i++)
+		for (unsigned i = 0; i < n_devices && i < DEVICES; i++)
 			if (devices[i].id == id)
 				return devices[i].name;
 		learn_devices();
@@ -134,12 +140,11 @@ static void look(const struct svab_event *e)
 	if (name && strncmp(name, "accel", 5) != 0)
 		return; /* not one that the model plays */
 	if (!name) {
-		errno = ENODEV;
-		broken("a device that is CLEAN");
+		state.lost++; /* come and gone before this had a look */
 		return;
 	}
 	snprintf(line, sizeof(line), "clean %s %u %lld\n", name, e->pasid,
-		 (long long)((int64_t)e->time_ns + offset));
+		 (long long)((int64_t)(e->time_ns - e->value) + offset));
 	if (!ask(line, answer, sizeof(answer)))
 		return;
 	state.clean++;
