@@ -50,7 +50,7 @@ static struct {
 	uint32_t id;
 	char name[SVAB_NAME_MAX];
 } devices[DEVICES];
-static unsigned n_devices; /* ever seen: ids do not come back, and what is told of one may come late */
+static unsigned n_devices; /* of this module's so far: what is told of one may come late */
 
 static void broken(const char *what)
 {
@@ -177,6 +177,7 @@ static void answer_question(void)
 		close_fd(&control);
 	if (q.what == '+' && control < 0) {
 		control = open("/dev/svabroker", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+		n_devices = 0; /* another module's: it counts anew */
 		if (control < 0)
 			broken("/dev/svabroker");
 		else
