@@ -468,6 +468,40 @@ static void await(unsigned quarantined, bool empty)
 	close(fd);
 }
 
+struct svab_event event_await_clean(int events, uint64_t bond, bool *ret_flushed)
+{
+	bool stopping = false, flushed = false;
+	struct svab_event e;
+
+	for (;;) {
+		if (!event_next(events, &e, 60000))
+			FAIL("no DRAINED of bond %llu", (unsigned long long)bond);
+		if (e.bond != bond)
+			continue;
+		switch (e.type) {
+		case SVAB_EV_STOPPING:
+			MUST(!stopping && !flushed);
+			stopping = true;
+			break;
+		case SVAB_EV_FLUSHED:
+			MUST(stopping && !flushed);
+			flushed = true;
+			break;
+		case SVAB_EV_DRAINED:
+			MUST(stopping);
+			MUST_EQ(e.state, SVAB_PASID_CLEAN);
+			if (ret_flushed)
+				*ret_flushed = flushed;
+			return e;
+		case SVAB_EV_QUARANTINED:
+		case SVAB_EV_STOP_FAILED:
+			FAIL("event %u of a device that stops", e.type);
+		default:
+			break;
+		}
+	}
+}
+
 void await_idle(void)
 {
 	await(0, true);

@@ -12,25 +12,6 @@
 #define BYTES (256u << 10)
 #define P1 0x1111111111111111u
 
-/* The bond's end by itself: nothing was quarantined on the way. */
-static struct svab_event ends_clean(int events, uint64_t bond)
-{
-	struct svab_event e;
-
-	for (;;) {
-		if (!event_next(events, &e, 60000))
-			FAIL("no DRAINED of bond %llu", (unsigned long long)bond);
-		if (e.bond != bond)
-			continue;
-		if (e.type == SVAB_EV_QUARANTINED || e.type == SVAB_EV_STOP_FAILED)
-			FAIL("event %u of a device that stops", e.type);
-		if (e.type == SVAB_EV_DRAINED) {
-			MUST_EQ(e.state, SVAB_PASID_CLEAN);
-			return e;
-		}
-	}
-}
-
 static void works(void)
 {
 	unsigned char *p = pages(BYTES);
@@ -62,7 +43,7 @@ void scenario_f_slow_commands(void)
 		hw("cmdq delay 5000");
 		cmds = hw_figure(hw("stats"), "cmds");
 		worker_kill(&w);
-		e = ends_clean(events, w.bond);
+		e = event_await_clean(events, w.bond, NULL);
 		/* CFGI_CD, TLBI and their CMD_SYNC at the least; each has taken its time. */
 		cmds = hw_figure(hw("stats"), "cmds") - cmds;
 		MUST(cmds >= 4);
@@ -101,7 +82,7 @@ void scenario_f_command_error(void)
 		worker_start(&w, &idle);
 		hw("cmdq error");
 		worker_kill(&w);
-		(void)ends_clean(events, w.bond);
+		(void)event_await_clean(events, w.bond, NULL);
 		MUST_EQ(hw_figure(hw("stats"), "gerrors"), errors + 1);
 		works();
 		close_fd(&events);
@@ -131,7 +112,7 @@ void scenario_f_late_interrupts(void)
 		submit(&b, d_fill(p, P1, BYTES), &done);
 		hw("wait-stall %s 1 %d", device[i], ms(20000));
 		MUST_EQ(bond_revoke(b.id), 0);
-		(void)ends_clean(events, b.id);
+		(void)event_await_clean(events, b.id, NULL);
 		hw("wait-no-stall %s %d", device[i], ms(20000));
 		bond_close(&b);
 	}
@@ -153,7 +134,7 @@ void scenario_f_page_request(void)
 	MUST(filled(p, P1, BYTES));
 	hw("page-request accel0 %u %#llx", b.pasid, (unsigned long long)(uintptr_t)p);
 	MUST_EQ(bond_revoke(b.id), 0);
-	(void)ends_clean(events, b.id);
+	(void)event_await_clean(events, b.id, NULL);
 	hw("wait-pri %d", ms(20000));
 	bond_close(&b);
 	close_fd(&events);

@@ -16,40 +16,6 @@
 #define BYTES (4u << 20)
 #define P1 0x1111111111111111u
 
-/* Reads events up to DRAINED of this bond; whether FLUSHED was among them, in its place. */
-static struct svab_event drain_events(int events, uint64_t bond, bool *ret_flushed)
-{
-	bool stopping = false, flushed = false;
-	struct svab_event e;
-
-	for (;;) {
-		if (!event_next(events, &e, 60000))
-			FAIL("no DRAINED of bond %llu", (unsigned long long)bond);
-		if (e.bond != bond)
-			continue;
-		switch (e.type) {
-		case SVAB_EV_STOPPING:
-			MUST(!stopping && !flushed);
-			stopping = true;
-			break;
-		case SVAB_EV_FLUSHED:
-			MUST(stopping && !flushed);
-			flushed = true;
-			break;
-		case SVAB_EV_DRAINED:
-			MUST(stopping);
-			MUST_EQ(e.state, SVAB_PASID_CLEAN);
-			*ret_flushed = flushed;
-			return e;
-		case SVAB_EV_QUARANTINED:
-		case SVAB_EV_STOP_FAILED:
-			FAIL("event %u of a device that stops", e.type);
-		default:
-			break;
-		}
-	}
-}
-
 static void states_of(const char *device, bool expect_flushed)
 {
 	static _Alignas(64) struct sva_demo_completion done;
@@ -72,7 +38,7 @@ static void states_of(const char *device, bool expect_flushed)
 			hw("wait-held %s 1 %d", device, ms(20000));
 		}
 		bond_unbind_clean(&b);
-		(void)drain_events(events, b.id, &flushed);
+		(void)event_await_clean(events, b.id, &flushed);
 		MUST_EQ(flushed, expect_flushed);
 		hw("release %s", device);
 	}

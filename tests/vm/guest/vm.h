@@ -159,6 +159,8 @@ bool hup(int fd, int ms); /* POLLHUP within the time */
 bool event_next(int fd, struct svab_event *ret, int ms);
 /* The next one of this type (and bond, if not 0); others are dropped. Must come. */
 struct svab_event event_await(int fd, uint32_t type, uint64_t bond);
+/* Up to the DRAINED of a bond whose device stops: nothing of it was QUARANTINED. Whether FLUSHED was among them, in its place; may be NULL. */
+struct svab_event event_await_clean(int fd, uint64_t bond, bool *ret_flushed);
 void await_idle(void); /* no ctx, bond, drain, quarantine is left */
 void await_drained(unsigned quarantined); /* nothing drains, so many are quarantined */
 
