@@ -80,12 +80,18 @@ static void svab_device_event(const struct svab_device *device, enum svab_event_
 }
 
 /*
- * What an error of iommu_sva_bind_device() says about the device; NULL: nothing. The others are of
- * who binds: no memory, no PASID left, one too wide, a signal, a reset under way.
+ * What a bind says against the device; NULL: nothing. @r, of iommu_sva_bind_device(), becomes
+ * -EOPNOTSUPP where the bind went through with page faults off. Errors not named here are of who
+ * binds: no memory, no PASID left, one too wide, a signal, a reset under way.
  */
-static const char *svab_device_verdict(int error)
+static const char *svab_device_verdict(const struct svab_device *device, int *r)
 {
-	switch (error) {
+	switch (*r) {
+	case 0:
+		if (rcu_access_pointer(device->dev->iommu->fault_param))
+			return NULL;
+		*r = -EOPNOTSUPP;
+		return SVAB_REASON_IOPF;
 	case -EOPNOTSUPP:
 	case -ENODEV:
 	case -EINVAL:
@@ -101,45 +107,35 @@ static const char *svab_device_verdict(int error)
  */
 static int svab_device_trial(struct svab_device *device, const char **reason)
 {
-	struct device *dev = device->dev;
 	struct iommu_sva *sva;
-	int r = 0;
+	int r;
 
 	if (!current->mm)
 		return 0;
-	sva = iommu_sva_bind_device(dev, current->mm);
-	if (IS_ERR(sva)) {
-		*reason = svab_device_verdict(PTR_ERR(sva));
-		return *reason ? PTR_ERR(sva) : 0;
-	}
-	if (!rcu_access_pointer(dev->iommu->fault_param)) {
-		*reason = SVAB_REASON_IOPF;
-		r = -EOPNOTSUPP;
-	}
-	iommu_sva_unbind_device(sva);
+	sva = iommu_sva_bind_device(device->dev, current->mm);
+	r = PTR_ERR_OR_ZERO(sva);
+	*reason = svab_device_verdict(device, &r);
+	if (!IS_ERR(sva))
+		iommu_sva_unbind_device(sva);
 	device->sva_works = !r;
-	return r;
+	return *reason ? r : 0;
 }
 
 /**
  * svab_device_tried() - what a bind has told about the device
  * @device: op_sem is held, so no reset is under way
- * @error: of iommu_sva_bind_device(), 0 or a negative error
+ * @r: of iommu_sva_bind_device(), 0 or a negative error
  *
  * Where nothing could be tried at registration the first bind tells, to all who look after it.
  *
- * Return: @error, or -EOPNOTSUPP: bound, but page faults are off.
+ * Return: @r, or -EOPNOTSUPP: bound, but page faults are off.
  */
-int svab_device_tried(struct svab_device *device, int error)
+int svab_device_tried(struct svab_device *device, int r)
 {
-	const char *reason = svab_device_verdict(error);
+	const char *reason = svab_device_verdict(device, &r);
 
-	if (!error && !rcu_access_pointer(device->dev->iommu->fault_param)) {
-		reason = SVAB_REASON_IOPF;
-		error = -EOPNOTSUPP;
-	}
 	spin_lock_irq(&svab_lock);
-	if (!error)
+	if (!r)
 		device->sva_works = true;
 	if (reason && !device->sva_works && device->state == SVAB_DEV_OK) {
 		device->state = SVAB_DEV_UNUSABLE;
@@ -149,8 +145,8 @@ int svab_device_tried(struct svab_device *device, int error)
 	}
 	spin_unlock_irq(&svab_lock);
 	if (reason)
-		dev_warn(device->dev, "svabroker: %s (%d)\n", reason, error);
-	return error;
+		dev_warn(device->dev, "svabroker: %s (%d)\n", reason, r);
+	return r;
 }
 
 static int svab_device_count_group(struct device *dev, void *data)

@@ -381,7 +381,7 @@ void svab_bond_retry_locked(struct svab_bond *bond);
 /* device.c */
 struct svab_device *svab_device_get(u32 id);
 void svab_device_put(struct svab_device *device);
-int svab_device_tried(struct svab_device *device, int error);
+int svab_device_tried(struct svab_device *device, int r);
 int svab_device_info(struct svab_dev_info *info);
 
 /* reset.c */
