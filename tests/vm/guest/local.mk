@@ -9,6 +9,8 @@ endif
 vm_scenario_SOURCES = \
 	tests/system/live.c \
 	tests/system/live.h \
+	tests/system/slow-file.c \
+	tests/system/slow-file.h \
 	tests/vm/bare/bare.h \
 	tests/vm/guest/base.c \
 	tests/vm/guest/bug2017.c \
@@ -36,7 +38,6 @@ vm_scenario_SOURCES = \
 	tests/vm/guest/remove.c \
 	tests/vm/guest/reopen.c \
 	tests/vm/guest/run.c \
-	tests/vm/guest/slow.c \
 	tests/vm/guest/smmu.c \
 	tests/vm/guest/stop.c \
 	tests/vm/guest/stuck.c \

@@ -11,6 +11,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../../system/slow-file.h"
+
 #define PAGE 4096u
 #define HUGE (2u << 20)
 #define P1 0x1122334455667788u
@@ -389,12 +391,13 @@ void scenario_a_slow_page(void)
 	 * not on another. */
 	struct kid k, same, other;
 
-	slow_fd = slow_file_open();
+	slow_fd = slow_file_open(ms(60000));
+	MUST_SYS(slow_fd >= 0);
 	bystander_start(&same, "accel0");
 	bystander_start(&other, "accel1");
 	kid_start(&k, copy_slow_page, NULL);
 	expect(&k, "submitted");
-	slow_file_wait_read();
+	MUST(slow_file_wait_read(ms(30000)));
 	for (int i = 0; i < 3; i++) {
 		bystander_check(&same);
 		bystander_check(&other);

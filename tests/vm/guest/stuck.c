@@ -12,6 +12,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../../system/slow-file.h"
+
 #define PAGE 4096u
 #define BYTES (4u << 20)
 #define P1 0x1111111111111111u
@@ -380,10 +382,11 @@ void scenario_f_hostile_page(void)
 	struct svab_info info;
 	struct worker w, o;
 
-	slow_fd = slow_file_open();
+	slow_fd = slow_file_open(ms(60000));
+	MUST_SYS(slow_fd >= 0);
 	kid_start(&w.kid, touch_slow_page, NULL);
 	MUST_EQ(sscanf(expect(&w.kid, "bond "), "bond %llu pasid %u", &id, &w.pasid), 2);
-	slow_file_wait_read();
+	MUST(slow_file_wait_read(ms(30000)));
 	MUST_EQ(bond_revoke(id), 0);
 	for (int i = 0; i < 5; i++) {
 		const struct work other = { .device = i & 1 ? "accel1" : "accel2", .bytes = 64 * PAGE };
@@ -417,10 +420,11 @@ void scenario_f_hostile_page_waits(void)
 	unsigned long long id;
 	struct worker w;
 
-	slow_fd = slow_file_open();
+	slow_fd = slow_file_open(ms(60000));
+	MUST_SYS(slow_fd >= 0);
 	kid_start(&w.kid, touch_slow_page, NULL);
 	MUST_EQ(sscanf(expect(&w.kid, "bond "), "bond %llu pasid %u", &id, &w.pasid), 2);
-	slow_file_wait_read();
+	MUST(slow_file_wait_read(ms(30000)));
 	MUST_EQ(bond_revoke(id), 0);
 	for (uint64_t s = 1; s <= 4; s *= 2) {
 		struct svab_event failed = event_await(events, SVAB_EV_QUARANTINED, id);
@@ -448,11 +452,12 @@ void scenario_f_hostile_page_killed(void)
 	unsigned long long id;
 	struct worker w;
 
-	slow_fd = slow_file_open();
+	slow_fd = slow_file_open(ms(60000));
+	MUST_SYS(slow_fd >= 0);
 	bystander_start(&same, "accel0");
 	kid_start(&w.kid, touch_slow_page, NULL);
 	MUST_EQ(sscanf(expect(&w.kid, "bond "), "bond %llu pasid %u", &id, &w.pasid), 2);
-	slow_file_wait_read();
+	MUST(slow_file_wait_read(ms(30000)));
 	MUST_SYS(kill(w.kid.pid, SIGKILL) == 0);
 	(void)event_await(events, SVAB_EV_QUARANTINED, id);
 	bystander_check(&same);

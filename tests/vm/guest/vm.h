@@ -177,11 +177,6 @@ uint64_t smaps_kib(const void *memory, const char *field);
 bool write_file(const char *path, const char *text); /* false and errno */
 uint64_t read_number(const char *path); /* UINT64_MAX when it cannot be read */
 
-/* A file of one page of zeros that does not come before it is let go (slow.c). Opened by the scenario, mapped by a kid. */
-int slow_file_open(void);
-void slow_file_wait_read(void); /* until somebody waits for the page */
-void slow_file_release(void);
-
 #define TARGET ((void *)0x500000000000ull) /* the same address in every process that uses it */
 
 /* ---- kids (kid.c) ---- */
