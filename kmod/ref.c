@@ -44,7 +44,8 @@ void svab_ref_drop_locked(struct svab_ref *ref, bool for_good)
 
 	lockdep_assert_held(&svab_lock);
 	ref->hold = NULL;
-	WRITE_ONCE(ref->dropped, for_good);
+	if (for_good)
+		WRITE_ONCE(ref->dropped, true);
 	list_del(&ref->of_hold);
 	hold->n_fds--;
 	hold->bond->n_refs--;
@@ -77,7 +78,8 @@ static int svab_ref_wait(struct svab_ref *ref, struct svab_unbind *arg)
 		/* QUARANTINED, and on its way to CLEAN after all. */
 		spin_unlock_irq(&svab_lock);
 	}
-	ref->dropped = true;
+	/* The one answer that it gets, whatever becomes of the bond. */
+	WRITE_ONCE(ref->dropped, true);
 	arg->state = bond->state;
 	arg->drain_ns = bond->ended_ns - bond->began_ns;
 	spin_unlock_irq(&svab_lock);
