@@ -532,7 +532,7 @@ static int svab_bind_answer(struct svab_bind_op *op, struct svab_bind *arg, void
  *
  * Binds the caller's own address space.
  *
- * Return: 0 or -errno.
+ * Return: 0 or -errno, -ERESTARTNOINTR among them.
  */
 int svab_bind(struct svab_ctx *ctx, void __user *user)
 {
@@ -549,6 +549,12 @@ int svab_bind(struct svab_ctx *ctx, void __user *user)
 	if (!op.device)
 		return -ENODEV;
 	r = svab_bind_mm(&op);
+	/*
+	 * Linux registers no mmu notifier while a signal is pending, fatal or not. Nothing has
+	 * changed: the handler is run, and then the bind begins anew.
+	 */
+	if (r == -EINTR && signal_pending(current))
+		r = -ERESTARTNOINTR;
 	if (!r)
 		r = svab_bind_answer(&op, &arg, user, usize);
 	/* Not handed over: its last close takes the reference back. */

@@ -450,8 +450,8 @@ struct svab_event {
  * Binds the caller's own address space. -EACCES: no grant, or the ctx ended; -EPERM: the ctx is
  * tied to another address space; -ENOSPC: over a limit; -EBUSY: (device, address space) is
  * draining or quarantined, or the device is being reset, or others have bound the two; -ENODEV:
- * device gone or unusable; -EOPNOTSUPP: its page faults would not be handled; -EINTR: killed while
- * it waited; and what the IOMMU or the provider's bind says.
+ * device gone or unusable; -EOPNOTSUPP: its page faults would not be handled; and what the IOMMU or
+ * the provider's bind says. A signal that comes meanwhile is handled first: never -EINTR.
  */
 struct svab_bind {
 	__u32 size;

@@ -302,6 +302,68 @@ void scenario_b_one_pasid(void)
 	MUST(filled(p + 2 * PAGE, P1 + 2, PAGE));
 }
 
+static struct {
+	pthread_t on;
+	bool go, end;
+	unsigned handled;
+} rain;
+
+static void drop(int sig)
+{
+	(void)sig;
+	__atomic_fetch_add(&rain.handled, 1, __ATOMIC_SEQ_CST);
+}
+
+/* One after the other, each as soon as the last was handled. As many as a bind can take, if it takes any. */
+static void *rains(void *arg)
+{
+	(void)arg;
+	while (!__atomic_load_n(&rain.go, __ATOMIC_SEQ_CST))
+		sched_yield();
+	for (unsigned n = 0; n < 200 && !__atomic_load_n(&rain.end, __ATOMIC_SEQ_CST); n++) {
+		unsigned handled = __atomic_load_n(&rain.handled, __ATOMIC_SEQ_CST);
+
+		MUST_EQ(pthread_kill(rain.on, SIGUSR1), 0);
+		while (__atomic_load_n(&rain.handled, __ATOMIC_SEQ_CST) == handled)
+			sched_yield();
+	}
+	return NULL;
+}
+
+void scenario_b_bind_signals(void)
+{
+	/* Not SA_RESTART: it is not left to the process whether its bind goes through. */
+	struct sigaction act = { .sa_handler = drop };
+	unsigned during = 0;
+
+	sigaction(SIGUSR1, &act, NULL);
+	rain.on = pthread_self();
+	for (int i = 0; i < 20; i++) {
+		struct rbond b = { .ctx = -1, .fd = -1 };
+		struct svab_bind bound;
+		unsigned before;
+		pthread_t t;
+		int r;
+
+		b.cookie = ctx_new(&b.ctx);
+		MUST_EQ(ctx_grant(b.cookie, "accel0", (unsigned)ms(DRAIN_MS)), 0);
+		rain.go = rain.end = false;
+		before = rain.handled;
+		MUST_EQ(pthread_create(&t, NULL, rains, NULL), 0);
+		__atomic_store_n(&rain.go, true, __ATOMIC_SEQ_CST);
+		while (__atomic_load_n(&rain.handled, __ATOMIC_SEQ_CST) == before)
+			sched_yield();
+		r = ctx_bind(b.ctx, "accel0", &bound);
+		__atomic_store_n(&rain.end, true, __ATOMIC_SEQ_CST);
+		during += __atomic_load_n(&rain.handled, __ATOMIC_SEQ_CST) - before;
+		MUST_EQ(pthread_join(t, NULL), 0);
+		MUST_EQ(r, 0);
+		bond_map(&b, &bound);
+		bond_unbind_clean(&b);
+	}
+	MUST(during > 20); /* the first of each came before the bind */
+}
+
 static void fork_and_die(void *arg)
 {
 	unsigned char *p = arg;
