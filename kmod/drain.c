@@ -330,6 +330,7 @@ static int svab_drain_stop(struct svab_bond *bond)
 {
 	const struct svab_device *device = bond->device;
 	int r = svab_drain_stopped(bond);
+	bool cut;
 
 	if (r)
 		return r;
@@ -342,11 +343,17 @@ static int svab_drain_stop(struct svab_bond *bond)
 	/* A reset while it was being asked is as good as an answer. */
 	if (r != SVAB_PASID_FLUSHED && r != SVAB_PASID_CLEAN)
 		return svab_drain_stopped(bond) ?: r < 0 ? r : -EIO;
+	mutex_lock(&bond->attach_lock);
+	cut = !bond->sva;
+	mutex_unlock(&bond->attach_lock);
 	spin_lock_irq(&svab_lock);
-	/* What a reset has stopped did not await its answers, whatever is seen of it afterwards. */
+	/*
+	 * What a reset has stopped did not await its answers, whatever is seen of it afterwards. To
+	 * what was cut the IOMMU's abort was the answer, and Linux may have the request before it.
+	 */
 	if (bond->stopped)
 		r = bond->stopped;
-	else if (device->in_reset)
+	else if (device->in_reset || cut)
 		r = SVAB_PASID_FLUSHED;
 	bond->stopped = r;
 	spin_unlock_irq(&svab_lock);
@@ -359,7 +366,10 @@ static int svab_drain_stop(struct svab_bond *bond)
  */
 static bool svab_bond_is_shared(struct svab_bond *bond)
 {
-	/* A device that goes takes its driver, and with it the other's use, along. */
+	/*
+	 * A device that goes takes its driver, and with it the other's use, along. One that is
+	 * taken back from the generic provider need not: that use goes on and keeps the PASID.
+	 */
 	if (refcount_read(&bond->sva->users) == 1 ||
 	    READ_ONCE(bond->device->state) == SVAB_DEV_GONE)
 		return false;

@@ -549,7 +549,10 @@ out:
 	return quiet;
 }
 
-/* Where the event thread cannot be held off; right for a device that has nothing outstanding. */
+/*
+ * Where the event thread cannot be held off; right for a device that has nothing outstanding, and
+ * for an IOMMU whose driver drains.
+ */
 static int svab_detach_plainly(struct device *dev, struct iommu_sva *handle, u32 pasid,
 			       ktime_t deadline)
 {

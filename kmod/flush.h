@@ -52,14 +52,16 @@ int svab_flush(struct svab_flush *flush, u32 pasid, ktime_t deadline);
  * @pasid: its PASID
  * @clean: the device has awaited the answers to all its page requests, so nothing that the event
  *	queue holds is @pasid's
- * @deadline: CLOCK_MONOTONIC; one try is made even if it has passed
+ * @deadline: CLOCK_MONOTONIC; if it has passed, or soon will, a moment is taken all the same. In
+ *	that, a PASID with faults pending may get no try if others' were in vain just before
  * @detached: whether @handle was given to iommu_sva_unbind_device(), and is gone
  *
  * The only place where a bond may be detached. A page request that is being handled while
  * iommu_sva_unbind_device() runs makes Linux read the handle after it was freed, so the event
  * interrupt's thread is held off for the time of the call and the PASID must have no fault
  * pending. The device need not have stopped: this also is how translation is cut for one that
- * would not.
+ * would not. With no @flush the thread cannot be held off, and a fault that it has just looked up
+ * is not seen: an IOMMU that drains by itself when it detaches has none.
  *
  * Return: 0: detached, and nothing of @pasid is left. -ETIMEDOUT, *@detached: detached, but the
  * SMMU has events that Linux has not handled; svab_flush() tells when it has. -ETIMEDOUT, not

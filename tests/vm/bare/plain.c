@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * plain.ko: a provider to svabroker without a device: its stop says FLUSHED and its reset CLEAN, at
- * once. The demo accelerator's reset never says CLEAN, so a bond that nothing can flush would stay
- * QUARANTINED for good. It takes only what is given to it (driver_override). For a kernel under
- * test only.
+ * plain.ko: a provider to svabroker without a device: its stop says FLUSHED (or what it is told to
+ * say) and its reset CLEAN, at once. The demo accelerator's reset never says CLEAN, so a bond that
+ * nothing can flush would stay QUARANTINED for good. It takes only what is given to it
+ * (driver_override). For a kernel under test only.
  *
+ * Parameter stop: enum svab_pasid_state or a negative error, what stop says.
  * Parameter neighbour: a platform device's name; another device, which does nothing, comes into its
  * IOMMU group. Empty: it goes again.
  */
@@ -15,6 +16,10 @@
 #include <linux/string.h>
 
 #include "svabroker_provider.h"
+
+static int plain_stop_says = SVAB_PASID_FLUSHED;
+module_param_named(stop, plain_stop_says, int, 0600);
+MODULE_PARM_DESC(stop, "what stop says");
 
 static int plain_bind(struct device *dev, u32 pasid)
 {
@@ -27,7 +32,7 @@ static void plain_unbind(struct device *dev, u32 pasid)
 
 static int plain_stop(struct device *dev, u32 pasid, ktime_t deadline)
 {
-	return SVAB_PASID_FLUSHED;
+	return READ_ONCE(plain_stop_says);
 }
 
 static int plain_reset(struct device *dev)

@@ -288,6 +288,24 @@ void scenario_g_unflushed(void)
 	MUST_EQ(reset.clean, 1);
 	MUST_EQ(reset.quarantined, 0);
 	event_await(events, SVAB_EV_DRAINED, info.bond);
+	/* It had its answer. */
+	MUST_EQ(bond_unbind(&b, SVAB_PASID_NONE, NULL), -ESHUTDOWN);
+
+	/* It had not stopped when it was cut: what it says is CLEAN by then is what the SMMU has ended. */
+	MUST_SYS(write_file("/sys/module/plain/parameters/stop", "-110"));
+	MUST_EQ(ctx_grant(b.cookie, "plain", (unsigned)ms(DRAIN_MS)), 0);
+	close_fd(&b.fd);
+	MUST_EQ(ctx_bind(b.ctx, "plain", &bound), 0);
+	b.fd = bound.bond_fd;
+	MUST_EQ(bond_unbind(&b, SVAB_PASID_NONE, &u), 0);
+	MUST_EQ(u.state, SVAB_PASID_QUARANTINED);
+	MUST_SYS(write_file("/sys/module/plain/parameters/stop", "4"));
+	MUST_EQ(bond_revoke(bound.bond), 0);
+	event_await(events, SVAB_EV_FLUSHED, bound.bond);
+	event_await(events, SVAB_EV_QUARANTINED, bound.bond);
+	MUST_EQ(dev_reset("plain", &reset), 0);
+	MUST_EQ(reset.clean, 1);
+	event_await(events, SVAB_EV_DRAINED, bound.bond);
 	bond_close(&b);
 	close_fd(&events);
 	await_idle();
