@@ -442,7 +442,7 @@ static void fuzz_with(unsigned processes, unsigned lives, unsigned steps)
 
 void scenario_h_fuzz(void)
 {
-	fuzz_with(4, rounds(120, 400), 400);
+	fuzz_with(4, rounds(120, 200), 400);
 }
 
 void scenario_h_fuzz_alone(void)

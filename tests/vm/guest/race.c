@@ -253,14 +253,14 @@ void scenario_e_release_unbind(void)
 {
 	static const enum own_end own[] = { OWN_UNBIND };
 
-	RACE("accel0", rounds(30, 2000), own, killed);
+	RACE("accel0", rounds(30, 500), own, killed);
 }
 
 void scenario_e_release_close(void)
 {
 	static const enum own_end own[] = { OWN_CLOSE, OWN_CLOSE_CTX };
 
-	RACE("accel0", rounds(30, 2000), own, killed);
+	RACE("accel0", rounds(30, 500), own, killed);
 }
 
 void scenario_e_release_revoke(void)
@@ -268,7 +268,7 @@ void scenario_e_release_revoke(void)
 	static const enum own_end own[] = { OWN_EXIT, OWN_SEGV, OWN_NOTHING };
 	static const enum other_end other[] = { REVOKE_BOND, REVOKE_CTX, KILL_AND_REVOKE };
 
-	RACE("accel1", rounds(30, 2000), own, other);
+	RACE("accel1", rounds(30, 500), own, other);
 }
 
 void scenario_e_unbind_revoke(void)
@@ -276,7 +276,7 @@ void scenario_e_unbind_revoke(void)
 	static const enum own_end own[] = { OWN_UNBIND, OWN_CLOSE };
 	static const enum other_end other[] = { REVOKE_BOND, REVOKE_CTX };
 
-	RACE("accel0", rounds(30, 2000), own, other);
+	RACE("accel0", rounds(30, 500), own, other);
 }
 
 void scenario_e_release_reset(void)
@@ -284,7 +284,7 @@ void scenario_e_release_reset(void)
 	static const enum own_end own[] = { OWN_EXIT, OWN_UNBIND, OWN_CLOSE };
 	static const enum other_end other[] = { RESET };
 
-	RACE("accel0", rounds(20, 1000), own, other);
+	RACE("accel0", rounds(20, 300), own, other);
 }
 
 void scenario_e_release_removal(void)
@@ -292,7 +292,7 @@ void scenario_e_release_removal(void)
 	static const enum own_end own[] = { OWN_EXIT, OWN_UNBIND, OWN_CLOSE, OWN_NOTHING };
 	static const enum other_end other[] = { DRIVER };
 
-	RACE("accel2", rounds(20, 1000), own, other);
+	RACE("accel2", rounds(20, 300), own, other);
 }
 
 void scenario_e_release_unload(void)
@@ -300,7 +300,7 @@ void scenario_e_release_unload(void)
 	static const enum own_end own[] = { OWN_EXIT, OWN_UNBIND, OWN_CLOSE };
 	static const enum other_end other[] = { UNLOAD };
 
-	RACE("accel0", rounds(20, 500), own, other);
+	RACE("accel0", rounds(20, 300), own, other);
 	if (!refused)
 		FAIL("rmmod met no bond in any round");
 	note("rmmod met the bond in %u rounds, and went through in all", refused);
@@ -312,8 +312,8 @@ void scenario_e_everything(void)
 		KILL, REVOKE_BOND, REVOKE_CTX, RESET, DRIVER, KILL_AND_REVOKE
 	};
 
-	RACE("accel0", rounds(30, 1000), all_ways, other);
-	RACE("accel1", rounds(30, 1000), all_ways, other);
+	RACE("accel0", rounds(30, 300), all_ways, other);
+	RACE("accel1", rounds(30, 300), all_ways, other);
 }
 
 /* ---- one bond, two ctxs ---- */
@@ -386,7 +386,7 @@ void scenario_e_two_ctxs(void)
 {
 	/* One bond in two ctxs, which let go of it at the same moment, each in a thread of its own. Whoever
 	 * is first lets go of its share, the other ends the bond; never both, never neither. */
-	unsigned n = rounds(100, 3000), first[2] = { 0 };
+	unsigned n = rounds(100, 1000), first[2] = { 0 };
 	pthread_barrier_t both;
 	int events = ctl_open();
 

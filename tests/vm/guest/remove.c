@@ -159,7 +159,7 @@ void scenario_g_reset_under_load(void)
 	 * it can be bound at once. */
 	enum { N = 6 };
 	const struct work work = { .device = "accel0", .bytes = BYTES, .loop = true };
-	unsigned n = rounds(5, 40);
+	unsigned n = rounds(5, 15);
 	struct kid by;
 
 	bystander_start(&by, "accel1");
