@@ -304,7 +304,7 @@ void scenario_b_one_pasid(void)
 
 static struct {
 	pthread_t on;
-	bool go, end;
+	bool end;
 	unsigned handled;
 } rain;
 
@@ -318,8 +318,6 @@ static void drop(int sig)
 static void *rains(void *arg)
 {
 	(void)arg;
-	while (!__atomic_load_n(&rain.go, __ATOMIC_SEQ_CST))
-		sched_yield();
 	for (unsigned n = 0; n < 200 && !__atomic_load_n(&rain.end, __ATOMIC_SEQ_CST); n++) {
 		unsigned handled = __atomic_load_n(&rain.handled, __ATOMIC_SEQ_CST);
 
@@ -347,10 +345,9 @@ void scenario_b_bind_signals(void)
 
 		b.cookie = ctx_new(&b.ctx);
 		MUST_EQ(ctx_grant(b.cookie, "accel0", (unsigned)ms(DRAIN_MS)), 0);
-		rain.go = rain.end = false;
+		rain.end = false;
 		before = rain.handled;
 		MUST_EQ(pthread_create(&t, NULL, rains, NULL), 0);
-		__atomic_store_n(&rain.go, true, __ATOMIC_SEQ_CST);
 		while (__atomic_load_n(&rain.handled, __ATOMIC_SEQ_CST) == before)
 			sched_yield();
 		r = ctx_bind(b.ctx, "accel0", &bound);
